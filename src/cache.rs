@@ -1,0 +1,87 @@
+//! The code cache: a folder of precompiled modules, one file per module and kind of
+//! machine, shared by processes of one user.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use wasmer_compiler::{Artifact, Engine};
+
+use crate::engine;
+use crate::error::{Code, Error, Result};
+use crate::serialize;
+
+/// Loads the code for bytecode with this hash. `None` if it is not there.
+pub(crate) fn load(dir: &Path, bytecode_hash: &[u8; 32]) -> Result<Option<(Engine, Arc<Artifact>)>> {
+    let path = path(dir, bytecode_hash);
+    let read = || -> io::Result<Option<Vec<u8>>> {
+        match fs::read(&path) {
+            // Only what this user wrote is run.
+            Ok(data) => check_owner(dir).map(|()| Some(data)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    match read().map_err(|error| unusable(&path, &error))? {
+        Some(data) => serialize::read(&data, Some(bytecode_hash)).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Stores code for bytecode with this hash.
+pub(crate) fn store(dir: &Path, bytecode_hash: &[u8; 32], code: &[u8]) -> Result<()> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let target = path(dir, bytecode_hash);
+    let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let partial = target.with_extension(format!("{}-{unique}.partial", std::process::id()));
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        check_owner(dir)?;
+        let mut file: File =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        file.write_all(code)?;
+        // Readers see a whole file or none.
+        fs::rename(&partial, &target)
+    };
+    write().map_err(|error| {
+        // It may not exist; the first error is the one to tell.
+        let _ = fs::remove_file(&partial);
+        unusable(&target, &error)
+    })
+}
+
+/// The folder must belong to this user, and nobody else may write to it: its files
+/// are machine code.
+fn check_owner(dir: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(dir)?;
+    // SAFETY: plain call.
+    let user = unsafe { libc::geteuid() };
+    if metadata.uid() != user || metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the folder must belong to this user and be writable by nobody else",
+        ));
+    }
+    Ok(())
+}
+
+fn path(dir: &Path, bytecode_hash: &[u8; 32]) -> PathBuf {
+    let mut hasher = Sha256::new();
+    hasher.update(bytecode_hash);
+    hasher.update(engine::fingerprint());
+    let mut name = String::with_capacity(64 + 5);
+    for byte in hasher.finalize() {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name.push_str(".code");
+    dir.join(name)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Error {
+    Error::new(Code::Resource, format!("code cache {}: {error}", path.display()))
+}

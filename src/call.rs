@@ -1,0 +1,166 @@
+//! Calling the guest.
+
+use wasmer_types::RawValue;
+
+use crate::error::{Code, Error, Result, from_panic};
+use crate::stack::{self, Callee, Fault};
+use crate::trap::{self, Kind};
+use crate::vm::{FuncId, Inner, Life, Vm};
+
+/// One argument or result slot, in host byte order. Which field counts follows from
+/// the function's type.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub union Value {
+    /// An i32, as its bits.
+    pub i32: u32,
+    /// An i64, as its bits.
+    pub i64: u64,
+    /// An f32.
+    pub f32: f32,
+    /// An f64.
+    pub f64: f64,
+    /// The whole slot.
+    pub slot: [u64; 2],
+}
+
+// Compiled code is handed `Value`s as wasmer's own slots.
+const _: () = assert!(
+    size_of::<Value>() == size_of::<RawValue>() && align_of::<Value>() >= align_of::<RawValue>()
+);
+
+impl Default for Value {
+    fn default() -> Self {
+        Self { slot: [0; 2] }
+    }
+}
+
+impl From<u32> for Value {
+    fn from(i32: u32) -> Self {
+        Self { slot: [i32.into(), 0] }
+    }
+}
+
+impl From<u64> for Value {
+    fn from(i64: u64) -> Self {
+        Self { slot: [i64, 0] }
+    }
+}
+
+/// An exported function, ready to be called; `rust_wasm_func_t` of the C ABI.
+pub struct RawFunc {
+    pub(crate) vm: *const Inner,
+    pub(crate) callee: Callee,
+    /// Parameters or results, whichever are more.
+    pub(crate) slots: usize,
+}
+
+impl Vm {
+    /// Calls a function. `values` holds the arguments, and on success the results;
+    /// it has as many slots as the type has parameters or results, whichever are
+    /// more.
+    ///
+    /// # Errors
+    /// [`Code::Trap`], [`Code::HostTrap`] or [`Code::Interrupt`], with a backtrace;
+    /// [`Code::Resource`] if calls nest too deeply or no stack can be had;
+    /// [`Code::InvalidArgument`] for too few slots or another VM's id. The contents
+    /// of `values` are then unspecified.
+    pub fn call(&self, func: FuncId, values: &mut [Value]) -> Result<()> {
+        let Some(func) = self.raw_func(func) else {
+            return Err(Error::new(Code::InvalidArgument, "no such function in this VM"));
+        };
+        // SAFETY: funcs live as long as their VM.
+        let func = unsafe { &*func };
+        if values.len() < func.slots {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("{} value slots, the function needs {}", values.len(), func.slots),
+            ));
+        }
+        // SAFETY: enough slots; the VM is borrowed for the call.
+        unsafe { func.call(values.as_mut_ptr()) }
+    }
+}
+
+impl RawFunc {
+    /// Calls the function.
+    ///
+    /// # Safety
+    /// The VM is alive for the whole call and used by this thread alone. `values`
+    /// has `slots` slots.
+    #[inline]
+    pub(crate) unsafe fn call(&self, values: *mut Value) -> Result<()> {
+        // SAFETY: by contract.
+        let vm = unsafe { &*self.vm };
+        if vm.life.get() != Life::Linked || vm.interrupt.is_terminated() {
+            return Err(refusal(vm));
+        }
+        let depth = vm.depth.get();
+        let timed = vm.deadline_ticks != 0 && depth == 0;
+        if timed {
+            vm.interrupt.arm(vm.deadline_ticks);
+        }
+        vm.depth.set(depth + 1);
+        // SAFETY: by contract, and the callee is of this VM.
+        let outcome = unsafe {
+            stack::call(vm.state.get(), vm.options.guest_stack_bytes, &self.callee, values.cast())
+        };
+        vm.depth.set(depth);
+        let late = timed && vm.interrupt.disarm();
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(failure(vm, fault, late)),
+        }
+    }
+}
+
+#[cold]
+fn refusal(vm: &Inner) -> Error {
+    if vm.interrupt.is_terminated() {
+        Error::new(Code::Interrupt, "wasm trap: interrupt: the VM was terminated")
+    } else {
+        vm.wrong_state("call a function")
+    }
+}
+
+#[cold]
+fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
+    let trap = match fault {
+        Fault::Trap(trap) => trap,
+        Fault::Panic(payload) => {
+            vm.life.set(Life::Failed);
+            return from_panic(payload.as_ref());
+        }
+        fault @ Fault::Resource(_) => return stack_error(fault),
+    };
+    let mut report = trap::report(&trap, &vm.module, vm.options.max_backtrace_frames);
+    if report.kind == Kind::HostTrap {
+        report.message = std::mem::take(&mut *vm.trap_message.borrow_mut());
+        return Error::with_backtrace(Code::HostTrap, report.message, report.backtrace);
+    }
+    // The interrupt checks stop the guest with `unreachable`.
+    if report.kind == Kind::Unreachable {
+        if vm.interrupt.is_terminated() {
+            return interrupted("the VM was terminated", report.backtrace);
+        }
+        if late {
+            let deadline = vm.options.call_deadline.unwrap_or_default();
+            let message = format!("the call took longer than its deadline of {deadline:?}");
+            return interrupted(&message, report.backtrace);
+        }
+    }
+    trap::to_error(report)
+}
+
+fn interrupted(message: &str, backtrace: String) -> Error {
+    Error::with_backtrace(Code::Interrupt, format!("wasm trap: interrupt: {message}"), backtrace)
+}
+
+/// The error for a stack that could not be had.
+pub(crate) fn stack_error(fault: Fault) -> Error {
+    match fault {
+        Fault::Resource(message) => Error::new(Code::Resource, message),
+        Fault::Trap(trap) => Error::new(Code::Resource, trap.to_string()),
+        Fault::Panic(payload) => from_panic(payload.as_ref()),
+    }
+}

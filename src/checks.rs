@@ -1,0 +1,131 @@
+//! The compiler middleware that plants the interrupt checks (see `interrupt`).
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use wasmer::sys::wasmparser::{BlockType, Operator, Parser, Payload};
+use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
+use wasmer_types::entity::EntityRef;
+use wasmer_types::{
+    GlobalInit, GlobalType, LocalFunctionIndex, LocalGlobalIndex, ModuleInfo, Mutability, Type,
+};
+
+/// How many globals the middleware appends. The first is the flag.
+const ADDED_GLOBALS: usize = 2;
+
+/// The flag among the local globals of a module that this middleware has seen.
+pub(crate) fn flag_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
+    let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
+    locals.checked_sub(ADDED_GLOBALS).map(LocalGlobalIndex::new)
+}
+
+/// Plants the checks into one module.
+pub(crate) struct InterruptChecks {
+    /// Per local function: whether it calls others. One that does not is bounded by
+    /// its loops, so its entry needs no check.
+    calls: Vec<bool>,
+    globals: OnceLock<Globals>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Globals {
+    flag: u32,
+    /// Written by each check: it keeps the compiler from reading the flag once and
+    /// assuming that a loop which stores to no global leaves it unchanged.
+    fence: u32,
+}
+
+impl InterruptChecks {
+    pub(crate) fn new(bytecode: &[u8]) -> Self {
+        Self { calls: functions_that_call(bytecode), globals: OnceLock::new() }
+    }
+}
+
+/// Malformed bytecode is the validator's business; what cannot be read is taken to
+/// call.
+fn functions_that_call(bytecode: &[u8]) -> Vec<bool> {
+    let mut calls = Vec::new();
+    for payload in Parser::new(0).parse_all(bytecode) {
+        match payload {
+            Ok(Payload::CodeSectionEntry(body)) => {
+                calls.push(body.get_operators_reader().map_or(true, |reader| {
+                    reader.into_iter().any(|operator| operator.map_or(true, |it| is_call(&it)))
+                }));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    calls
+}
+
+fn is_call(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::CallRef { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. }
+    )
+}
+
+impl fmt::Debug for InterruptChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InterruptChecks").field("globals", &self.globals).finish_non_exhaustive()
+    }
+}
+
+impl ModuleMiddleware for InterruptChecks {
+    fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
+        let mut add = || {
+            let index = info.globals.push(GlobalType::new(Type::I32, Mutability::Var));
+            info.global_initializers.push(GlobalInit::I32Const(0));
+            index.as_u32()
+        };
+        let globals = Globals { flag: add(), fence: add() };
+        self.globals
+            .set(globals)
+            .map_err(|_| MiddlewareError::new("InterruptChecks", "used for a second module"))
+    }
+
+    fn generate_function_middleware<'a>(
+        &self,
+        function: LocalFunctionIndex,
+    ) -> Box<dyn FunctionMiddleware<'a> + 'a> {
+        Box::new(FunctionChecks {
+            globals: *self.globals.get().expect("transform_module_info comes first"),
+            check_next: self.calls.get(function.index()).copied().unwrap_or(true),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct FunctionChecks {
+    globals: Globals,
+    /// Put a check before the next operator.
+    check_next: bool,
+}
+
+impl<'a> FunctionMiddleware<'a> for FunctionChecks {
+    fn feed(
+        &mut self,
+        operator: Operator<'a>,
+        state: &mut MiddlewareReaderState<'a>,
+    ) -> Result<(), MiddlewareError> {
+        if self.check_next {
+            state.extend([
+                Operator::GlobalGet { global_index: self.globals.flag },
+                Operator::If { blockty: BlockType::Empty },
+                Operator::Unreachable,
+                Operator::End,
+                Operator::I32Const { value: 0 },
+                Operator::GlobalSet { global_index: self.globals.fence },
+            ]);
+        }
+        self.check_next = matches!(operator, Operator::Loop { .. });
+        state.push_operator(operator);
+        Ok(())
+    }
+}

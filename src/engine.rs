@@ -1,0 +1,95 @@
+//! The wasmer engine: which compiler, which WebAssembly features, and what code
+//! compiled here depends on.
+//!
+//! Every module gets an engine of its own. wasmer's engine owns the machine code of
+//! all that it compiled and frees it only as a whole; with one engine for the
+//! process, each configuration update of the proxy would leak its predecessor's code.
+
+use std::sync::OnceLock;
+
+use wasmer::sys::{CpuFeature, Features, Target};
+use wasmer_compiler::Engine;
+
+use crate::error::Result;
+use crate::options::Options;
+
+/// Version of this runtime.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Counts changes to what compiled code expects of this runtime, such as the
+/// interrupt checks or the features below.
+const CODE_REVISION: u32 = 1;
+
+/// The features that V8 and Wasmtime accept by default and guest toolchains use. No
+/// threads, no 64-bit or multiple memories: the host has no use for them.
+#[cfg(feature = "cranelift")]
+fn features() -> Features {
+    let mut features = Features::none();
+    features
+        .bulk_memory(true)
+        .exceptions(true)
+        .extended_const(true)
+        .multi_value(true)
+        .reference_types(true)
+        .relaxed_simd(true)
+        .simd(true)
+        .tail_call(true);
+    features
+}
+
+/// An engine that can compile `bytecode`, and nothing else.
+#[cfg(feature = "cranelift")]
+pub(crate) fn for_compiling(bytecode: &[u8]) -> Result<Engine> {
+    use crate::checks::InterruptChecks;
+    use std::sync::Arc;
+    use wasmer::sys::{CompilerConfig as _, Cranelift, EngineBuilder};
+
+    let mut compiler = Cranelift::new();
+    compiler.push_middleware(Arc::new(InterruptChecks::new(bytecode)));
+    Ok(EngineBuilder::new(compiler).set_features(Some(features())).engine())
+}
+
+#[cfg(not(feature = "cranelift"))]
+pub(crate) fn for_compiling(_bytecode: &[u8]) -> Result<Engine> {
+    Err(crate::Error::new(
+        crate::Code::Incompatible,
+        "this build has no compiler and runs precompiled modules only",
+    ))
+}
+
+/// An engine that only loads compiled code.
+pub(crate) fn for_loading() -> Engine {
+    Engine::headless()
+}
+
+/// What compiled code depends on, in words. Code is loaded only where this text is
+/// the same.
+pub(crate) fn fingerprint() -> &'static str {
+    static FINGERPRINT: OnceLock<String> = OnceLock::new();
+    FINGERPRINT.get_or_init(|| {
+        let target = Target::default();
+        let mut cpu: Vec<String> =
+            CpuFeature::for_host().iter().map(|it| it.to_string()).collect();
+        cpu.sort();
+        format!(
+            "runtime {VERSION} revision {CODE_REVISION}, wasmer {}, {}, cpu {}",
+            wasmer_compiler::VERSION,
+            target.triple(),
+            cpu.join("+"),
+        )
+    })
+}
+
+/// Does the process's first-time work: signal handlers, CPU detection, and this
+/// thread's guest stack. Later loads and calls find it done. Idempotent.
+///
+/// # Errors
+/// [`crate::Code::Resource`] if no stack can be mapped.
+pub fn warm() -> Result<()> {
+    crate::error::contain(|| {
+        wasmer_vm::init_traps();
+        fingerprint();
+        let guest_stack_bytes = Options::from_env()?.guest_stack_bytes;
+        crate::stack::warm(guest_stack_bytes).map_err(crate::call::stack_error)
+    })
+}

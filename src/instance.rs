@@ -1,0 +1,237 @@
+//! Instances: what a VM has once it is linked.
+//!
+//! This is `wasmer_compiler::Artifact::instantiate`, cut down to modules that import
+//! functions only, with our memory and limits, and without what is the same for
+//! every VM of a module.
+
+use std::cell::UnsafeCell;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+use wasmer_compiler::ArtifactCreate as _;
+use wasmer_types::entity::PrimaryMap;
+use wasmer_types::{
+    ExportIndex, FunctionIndex, MemoryError, Pages, SignatureIndex, TableType,
+    WASM_PAGE_SIZE,
+};
+use wasmer_vm::{
+    Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObjects,
+    VMCallerCheckedAnyfunc, VMConfig, VMFunction, VMFunctionContext, VMFunctionImport,
+    VMFunctionKind, VMGlobal, VMInstance, VMMemory, VMMemoryDefinition, VMTable, VMTag,
+};
+
+use crate::checks;
+use crate::error::{Code, Error, Result};
+use crate::memory::GuestMemory;
+use crate::module::Module;
+use crate::options::Options;
+use crate::stack::{Callee, HostBinding, import_stub};
+
+/// One instance and the store that holds its memory and tables.
+pub(crate) struct Instance {
+    // Dropped first: it refers to the store.
+    instance: VMInstance,
+    /// Boxed because the instance keeps its address.
+    _store: Box<StoreObjects>,
+    /// In the instance; none if there is no memory.
+    memory: Option<NonNull<VMMemoryDefinition>>,
+}
+
+impl Instance {
+    /// Makes an instance with memory and tables initialised; the start function has
+    /// not run.
+    ///
+    /// # Safety
+    /// `bindings` has one for each import, of the import's type, and stays at its
+    /// address for as long as the instance lives.
+    pub(crate) unsafe fn new(
+        module: &Module,
+        bindings: &[UnsafeCell<HostBinding>],
+        options: &Options,
+    ) -> Result<Self> {
+        let info = module.info();
+        let artifact = module.artifact();
+        let page_limit = page_limit(options);
+        for (_, ty) in &info.tables {
+            check_table(ty, options)?;
+        }
+        let image = module.image()?;
+
+        let mut store = Box::new(StoreObjects::default());
+        let context = &mut *store;
+        let functions = import_functions(module, bindings, context);
+        let mut tags = PrimaryMap::with_capacity(info.tags.len());
+        for signature in info.tags.values() {
+            let tag = VMTag::new(
+                wasmer_types::TagKind::Exception,
+                info.signatures[*signature].clone(),
+            );
+            tags.push(InternalStoreHandle::new(context, tag));
+        }
+
+        let (allocator, memory_slots, table_slots, global_slots) =
+            InstanceAllocator::new_with_offsets(module.offsets().clone(), info);
+
+        let mut memories = PrimaryMap::new();
+        for (ty, slot) in info.memories.values().zip(&memory_slots) {
+            // SAFETY: the slot is in the instance, and `image` was built for this
+            // module's memory, of which there is one at most.
+            let memory = unsafe { GuestMemory::new(*ty, page_limit, image, *slot) };
+            let memory = memory.map_err(|error| memory_error(&error))?;
+            let memory = VMMemory(Box::new(memory));
+            memories.push(InternalStoreHandle::new(context, memory));
+        }
+        let mut tables = PrimaryMap::with_capacity(table_slots.len());
+        for ((index, ty), slot) in info.tables.iter().zip(&table_slots) {
+            let style = &artifact.table_styles()[index];
+            let limit = options.max_table_elements;
+            let ty = TableType { maximum: Some(ty.maximum.map_or(limit, |it| it.min(limit))), ..*ty };
+            // SAFETY: the slot is in the instance.
+            let table = unsafe { VMTable::from_definition(&ty, style, *slot) };
+            let table = table.map_err(|error| Error::new(Code::Resource, error))?;
+            tables.push(InternalStoreHandle::new(context, table));
+        }
+        let mut globals = PrimaryMap::with_capacity(global_slots.len());
+        for (ty, slot) in info.globals.values().zip(&global_slots) {
+            // SAFETY: the slot is in the instance.
+            let global = unsafe { VMGlobal::new_instance(*ty, *slot) };
+            globals.push(InternalStoreHandle::new(context, global));
+        }
+
+        let imports =
+            Imports::new(functions, PrimaryMap::new(), PrimaryMap::new(), PrimaryMap::new());
+        // SAFETY: memories and tables have been written to their slots above; the
+        // code is this module's.
+        let instance = unsafe {
+            VMInstance::new(
+                allocator,
+                info.clone(),
+                context,
+                artifact.finished_functions().clone(),
+                artifact.finished_function_call_trampolines().clone(),
+                memories.into_boxed_slice(),
+                tables.into_boxed_slice(),
+                globals.into_boxed_slice(),
+                tags.into_boxed_slice(),
+                imports,
+                artifact.signatures().clone(),
+            )
+        };
+        let mut instance = instance.map_err(|trap| initialisation_trap(&trap))?;
+        // Tables only: the image holds the data, and `info` has no start function.
+        // SAFETY: comes right after `new`.
+        unsafe { instance.finish_instantiation(&VMConfig { wasm_stack_size: None }, None, &[]) }
+            .map_err(|trap| initialisation_trap(&trap))?;
+
+        let memory = published_memory(module, &memory_slots);
+        Ok(Self { instance, _store: store, memory })
+    }
+
+    /// How compiled code is called.
+    pub(crate) fn callee(
+        &self,
+        module: &Module,
+        bindings: &[UnsafeCell<HostBinding>],
+        function: FunctionIndex,
+    ) -> Callee {
+        let info = module.info();
+        let artifact = module.artifact();
+        let signature: SignatureIndex = info.functions[function];
+        let trampoline = artifact.finished_function_call_trampolines()[signature];
+        match info.local_func_index(function) {
+            Some(local) => Callee {
+                trampoline,
+                body: artifact.finished_functions()[local].0,
+                vmctx: self.instance.vmctx_ptr(),
+            },
+            // An import, exported again or used as the start function.
+            None => Callee {
+                trampoline,
+                body: (import_stub as *const ()).cast(),
+                vmctx: bindings[function.as_u32() as usize].get().cast(),
+            },
+        }
+    }
+
+    /// The memory that the host sees, or none.
+    pub(crate) fn memory(&self) -> Option<NonNull<VMMemoryDefinition>> {
+        self.memory
+    }
+
+    /// The flag of the interrupt checks.
+    pub(crate) fn interrupt_flag(&self, module: &Module) -> *const AtomicU32 {
+        let Some(index) = checks::flag_index(module.info()) else { return std::ptr::null() };
+        let offset = self.instance.vmoffsets().vmctx_vmglobal_definition(index);
+        // SAFETY: the offset lies within the instance's own memory; a global's i32 is
+        // at the start of its slot, aligned to 16 bytes.
+        unsafe { self.instance.vmctx_ptr().cast::<u8>().add(offset as usize).cast() }
+    }
+}
+
+fn import_functions(
+    module: &Module,
+    bindings: &[UnsafeCell<HostBinding>],
+    context: &mut StoreObjects,
+) -> PrimaryMap<FunctionIndex, VMFunctionImport> {
+    let info = module.info();
+    let artifact = module.artifact();
+    let mut functions = PrimaryMap::with_capacity(bindings.len());
+    for ((_, signature), binding) in info.functions.iter().zip(bindings) {
+        let environment = VMFunctionContext { host_env: binding.get().cast() };
+        let body = (import_stub as *const ()).cast();
+        let function = VMFunction {
+            anyfunc: MaybeInstanceOwned::Host(Box::new(UnsafeCell::new(VMCallerCheckedAnyfunc {
+                func_ptr: body,
+                type_signature_hash: artifact.signatures()[*signature],
+                vmctx: environment,
+                call_trampoline: artifact.finished_function_call_trampolines()[*signature],
+            }))),
+            signature: info.signatures[*signature].clone(),
+            kind: VMFunctionKind::Static,
+            host_data: Box::new(()),
+        };
+        let handle = InternalStoreHandle::new(context, function);
+        functions.push(VMFunctionImport { body, environment, handle, include_m0_param: false });
+    }
+    functions
+}
+
+/// The export `memory`, else the only memory there can be.
+fn published_memory(
+    module: &Module,
+    slots: &[NonNull<VMMemoryDefinition>],
+) -> Option<NonNull<VMMemoryDefinition>> {
+    let index = match module.info().exports.get("memory") {
+        Some(ExportIndex::Memory(index)) => index.as_u32() as usize,
+        _ => 0,
+    };
+    slots.get(index).copied()
+}
+
+fn page_limit(options: &Options) -> Pages {
+    let pages = options.max_memory_bytes / WASM_PAGE_SIZE as u64;
+    Pages(u32::try_from(pages).unwrap_or(u32::MAX).min(Pages::max_value().0))
+}
+
+fn check_table(ty: &TableType, options: &Options) -> Result<()> {
+    if ty.minimum > options.max_table_elements {
+        return Err(Error::new(
+            Code::Resource,
+            format!(
+                "a table starts with {} elements, the limit is {}",
+                ty.minimum, options.max_table_elements
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn memory_error(error: &MemoryError) -> Error {
+    Error::new(Code::Resource, error.to_string())
+}
+
+fn initialisation_trap(trap: &wasmer_vm::Trap) -> Error {
+    let (_, code) = wasmer_compiler::get_trace_and_trapcode(trap);
+    let message = code.map_or_else(|| trap.to_string(), |code| code.message().to_owned());
+    Error::new(Code::Trap, format!("wasm trap: {message}, while initialising the instance"))
+}

@@ -1,0 +1,225 @@
+//! Stopping a guest: termination from any thread, and a deadline per call.
+//!
+//! Compiled code reads a flag of its own VM at the entry of every function that
+//! calls others and at every loop head, and traps when it is set. The flag is a
+//! global that is added to the module, so it lies in the instance's own memory, one
+//! load away. Nothing is shared between VMs, and no signal is used.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+
+/// The deadline's value while no call runs.
+const IDLE: u64 = u64::MAX;
+/// The deadline's value once the watchdog has stopped the call.
+const FIRED: u64 = u64::MAX - 1;
+
+/// The interrupt side of one VM, usable from any thread.
+pub(crate) struct Interrupt {
+    terminated: AtomicBool,
+    flag: Mutex<Flag>,
+    /// The watchdog's tick at which to stop the running call.
+    deadline: AtomicU64,
+}
+
+/// The flag that compiled code reads, or null while there is no instance.
+struct Flag(*const AtomicU32);
+
+// SAFETY: it points to an atomic, and is read under the mutex that `detach` takes
+// before the instance is freed.
+unsafe impl Send for Flag {}
+
+impl Flag {
+    fn set(&self, value: u32) {
+        // SAFETY: null or alive, see `Send`.
+        if let Some(flag) = unsafe { self.0.as_ref() } {
+            flag.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Interrupt {
+    pub(crate) fn new() -> Self {
+        Self {
+            terminated: AtomicBool::new(false),
+            flag: Mutex::new(Flag(std::ptr::null())),
+            deadline: AtomicU64::new(IDLE),
+        }
+    }
+
+    fn flag(&self) -> MutexGuard<'_, Flag> {
+        self.flag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names the instance's flag.
+    ///
+    /// # Safety
+    /// `flag` stays valid until [`Self::detach`].
+    pub(crate) unsafe fn attach(&self, flag: *const AtomicU32) {
+        let mut guard = self.flag();
+        *guard = Flag(flag);
+        if self.is_terminated() {
+            guard.set(1);
+        }
+    }
+
+    pub(crate) fn detach(&self) {
+        *self.flag() = Flag(std::ptr::null());
+    }
+
+    /// Stops the VM for good.
+    pub(crate) fn terminate(&self) {
+        self.terminated.store(true, Ordering::Relaxed);
+        self.flag().set(1);
+    }
+
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Relaxed)
+    }
+
+    /// Starts the deadline of a call, `ticks` from now.
+    pub(crate) fn arm(&self, ticks: u64) {
+        // One more, because the current tick has partly passed.
+        let deadline = WATCHDOG.ticks.load(Ordering::Relaxed).saturating_add(ticks + 1);
+        self.deadline.store(deadline.min(FIRED - 1), Ordering::Relaxed);
+        // Either this sees the watchdog asleep or the watchdog sees the deadline.
+        fence(Ordering::SeqCst);
+        if WATCHDOG.asleep.load(Ordering::Relaxed) {
+            WATCHDOG.wake();
+        }
+    }
+
+    /// Ends the deadline of a call. Returns whether it had passed.
+    pub(crate) fn disarm(&self) -> bool {
+        if self.deadline.swap(IDLE, Ordering::AcqRel) != FIRED {
+            return false;
+        }
+        // The lock waits until the watchdog is done with the flag.
+        let flag = self.flag();
+        flag.set(u32::from(self.is_terminated()));
+        true
+    }
+
+    /// Stops the running call if its deadline has passed. Returns whether a deadline
+    /// is still to come.
+    fn check(&self, tick: u64) -> bool {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        if deadline > tick {
+            return deadline < FIRED;
+        }
+        let flag = self.flag();
+        // Fails when that call has ended meanwhile.
+        if self
+            .deadline
+            .compare_exchange(deadline, FIRED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            flag.set(1);
+        }
+        true
+    }
+}
+
+/// The watchdog's resolution. Deadlines are rounded up to it, plus one.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a running deadline after which the watchdog sleeps until woken.
+const TICKS_BEFORE_SLEEP: u32 = 100;
+
+/// One thread for all VMs with deadlines; it runs while calls with deadlines do.
+struct Watchdog {
+    ticks: AtomicU64,
+    asleep: AtomicBool,
+    state: Mutex<WatchdogState>,
+    woken: Condvar,
+}
+
+struct WatchdogState {
+    started: bool,
+    watched: Vec<Weak<Interrupt>>,
+}
+
+static WATCHDOG: Watchdog = Watchdog {
+    ticks: AtomicU64::new(0),
+    asleep: AtomicBool::new(false),
+    state: Mutex::new(WatchdogState { started: false, watched: Vec::new() }),
+    woken: Condvar::new(),
+};
+
+/// Has the deadlines of `interrupt` watched for as long as it lives.
+pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
+    let mut state = WATCHDOG.lock();
+    if !state.started {
+        std::thread::Builder::new()
+            .name("wasm-deadline".into())
+            .spawn(|| WATCHDOG.run())
+            .map_err(|error| {
+                Error::new(Code::Resource, format!("cannot start the deadline thread: {error}"))
+            })?;
+        state.started = true;
+    }
+    state.watched.push(Arc::downgrade(interrupt));
+    Ok(())
+}
+
+impl Watchdog {
+    fn lock(&self) -> MutexGuard<'_, WatchdogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // Under the lock, so that it cannot fall between the watchdog's last look
+        // and its wait.
+        let _state = self.lock();
+        self.woken.notify_one();
+    }
+
+    fn run(&self) {
+        block_signals();
+        let mut idle_ticks = 0;
+        loop {
+            std::thread::sleep(TICK);
+            let tick = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+            let mut state = self.lock();
+            if state.check(tick) {
+                idle_ticks = 0;
+                continue;
+            }
+            idle_ticks += 1;
+            if idle_ticks < TICKS_BEFORE_SLEEP {
+                continue;
+            }
+            self.asleep.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            if !state.check(tick) {
+                state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(state);
+            self.asleep.store(false, Ordering::Relaxed);
+            idle_ticks = 0;
+        }
+    }
+}
+
+impl WatchdogState {
+    /// Returns whether any deadline is running.
+    fn check(&mut self, tick: u64) -> bool {
+        let mut running = false;
+        self.watched.retain(|interrupt| {
+            interrupt.upgrade().inspect(|it| running |= it.check(tick)).is_some()
+        });
+        running
+    }
+}
+
+/// The proxy's signals are for its own threads.
+fn block_signals() {
+    // SAFETY: plain calls on a local set.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}

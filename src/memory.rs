@@ -1,0 +1,287 @@
+//! Linear memory: a fixed reservation, an initial image shared by all VMs of a
+//! module, and the limit.
+//!
+//! Compiled code does no bounds checks: every 32-bit address plus 32-bit offset lies
+//! within the reservation, and what is not accessible there faults, which is a trap.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::{io, ptr};
+
+use wasmer_types::{MemoryError, MemoryStyle, MemoryType, Pages, WASM_PAGE_SIZE};
+use wasmer_vm::{LinearMemory, VMMemoryDefinition};
+
+/// Address space of one memory: 4 GiB, and a guard as large for constant offsets.
+/// Must be what wasmer's `MemoryStyle::Static` promises compiled code.
+const RESERVATION: usize =
+    (1 << 32) + MemoryStyle::static_offset_guard_size() as usize;
+
+fn os_page() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    // SAFETY: plain call.
+    *SIZE.get_or_init(|| usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(WASM_PAGE_SIZE))
+}
+
+/// An inaccessible stretch of address space, freed when dropped.
+#[derive(Debug)]
+struct Reservation(NonNull<u8>);
+
+// SAFETY: it owns its mapping.
+unsafe impl Send for Reservation {}
+// SAFETY: as above; it has no interior mutability.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    fn new() -> io::Result<Self> {
+        // SAFETY: a fresh mapping aliases nothing.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                RESERVATION,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(base.cast()).map(Self).ok_or_else(|| io::Error::other("mmap gave null"))
+    }
+
+    /// Makes `[from, to)`, in bytes, readable and writable.
+    fn make_accessible(&self, from: usize, to: usize) -> io::Result<()> {
+        debug_assert!(from <= to && to <= RESERVATION);
+        if from == to {
+            return Ok(());
+        }
+        // SAFETY: within the own mapping.
+        let result = unsafe {
+            libc::mprotect(
+                self.0.as_ptr().add(from).cast(),
+                to - from,
+                libc::PROT_READ | libc::PROT_WRITE,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Maps the image copy-on-write.
+    fn map(&self, image: &Mapped) -> io::Result<()> {
+        debug_assert!(image.offset + image.size <= RESERVATION);
+        // SAFETY: replaces a part of the own mapping.
+        let base = unsafe {
+            libc::mmap(
+                self.0.as_ptr().add(image.offset).cast(),
+                image.size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                image.file.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the own mapping; the instance that used it is gone.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), RESERVATION) };
+    }
+}
+
+/// A data segment at its place.
+pub(crate) struct Segment<'a> {
+    pub(crate) offset: usize,
+    pub(crate) data: &'a [u8],
+}
+
+/// What a memory holds when its instance starts.
+#[derive(Debug)]
+pub(crate) enum Image {
+    /// Nothing but zeros.
+    Zero,
+    /// A file that every VM maps: it costs them the pages they write to.
+    Mapped(Mapped),
+    /// Copied into each VM: little data, or data too sparse for a file.
+    Copied(Vec<(usize, Box<[u8]>)>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    file: OwnedFd,
+    /// Where in the memory it begins; a multiple of the page size, as is `size`.
+    offset: usize,
+    size: usize,
+}
+
+/// Data up to this size is copied: mapping it would cost more.
+const COPY_MAX: usize = 8 << 10;
+
+impl Image {
+    /// Builds the image of segments which fit into the memory's initial size.
+    pub(crate) fn new(segments: &[Segment<'_>]) -> Self {
+        let segments = || segments.iter().filter(|it| !it.data.is_empty());
+        let total: usize = segments().map(|it| it.data.len()).sum();
+        let Some(first) = segments().map(|it| it.offset).min() else {
+            return Self::Zero;
+        };
+        let end = segments().map(|it| it.offset + it.data.len()).max().unwrap_or(first);
+        let offset = first / os_page() * os_page();
+        let size = end.next_multiple_of(os_page()) - offset;
+        // The file holds the holes between segments too, so they must be few.
+        if total > COPY_MAX
+            && size <= 4 * total + (1 << 20)
+            && let Ok(file) = image_file(segments(), offset, size)
+        {
+            return Self::Mapped(Mapped { file, offset, size });
+        }
+        Self::Copied(segments().map(|it| (it.offset, it.data.into())).collect())
+    }
+}
+
+fn image_file<'a>(
+    segments: impl Iterator<Item = &'a Segment<'a>>,
+    start: usize,
+    size: usize,
+) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::FileExt as _;
+    // SAFETY: plain call; the descriptor is owned at once.
+    let file = unsafe {
+        let fd = libc::memfd_create(c"wasm-memory-image".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        std::fs::File::from(OwnedFd::from_raw_fd(fd))
+    };
+    file.set_len(size as u64)?;
+    for segment in segments {
+        file.write_all_at(segment.data, (segment.offset - start) as u64)?;
+    }
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: plain call. Sealed, it can never change under the VMs that map it.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file.into())
+}
+
+/// The memory of one instance.
+#[derive(Debug)]
+pub(crate) struct GuestMemory {
+    reservation: Reservation,
+    ty: MemoryType,
+    /// The lower of the module's own maximum and the VM's limit.
+    maximum: Pages,
+    /// In the instance; compiled code and the host read it.
+    definition: NonNull<VMMemoryDefinition>,
+}
+
+// SAFETY: `definition` is written by `grow` alone, which runs on the VM's thread.
+unsafe impl Send for GuestMemory {}
+// SAFETY: as above.
+unsafe impl Sync for GuestMemory {}
+
+impl GuestMemory {
+    /// # Safety
+    /// `definition` is in the instance that will own this memory, and `image` fits
+    /// into the memory's minimum.
+    pub(crate) unsafe fn new(
+        ty: MemoryType,
+        limit: Pages,
+        image: &Image,
+        definition: NonNull<VMMemoryDefinition>,
+    ) -> Result<Self, MemoryError> {
+        if ty.minimum > limit {
+            return Err(MemoryError::Generic(format!(
+                "the memory starts with {} bytes, the limit is {} bytes",
+                bytes(ty.minimum),
+                bytes(limit),
+            )));
+        }
+        let size = bytes(ty.minimum);
+        let failed = |error: io::Error| MemoryError::Generic(format!("out of address space: {error}"));
+        let reservation = Reservation::new().map_err(failed)?;
+        match image {
+            Image::Mapped(mapped) => {
+                let end = mapped.offset + mapped.size;
+                reservation.make_accessible(0, mapped.offset).map_err(failed)?;
+                reservation.map(mapped).map_err(failed)?;
+                reservation.make_accessible(end, size).map_err(failed)?;
+            }
+            Image::Zero | Image::Copied(_) => {
+                reservation.make_accessible(0, size).map_err(failed)?;
+            }
+        }
+        if let Image::Copied(segments) = image {
+            for (offset, data) in segments {
+                debug_assert!(offset + data.len() <= size);
+                // SAFETY: fits by contract, and nobody else knows the memory yet.
+                unsafe {
+                    let target = reservation.0.as_ptr().add(*offset);
+                    ptr::copy_nonoverlapping(data.as_ptr(), target, data.len());
+                }
+            }
+        }
+        // SAFETY: by contract.
+        unsafe {
+            definition.write(VMMemoryDefinition {
+                base: reservation.0.as_ptr(),
+                current_length: size,
+            });
+        }
+        let maximum = ty.maximum.map_or(limit, |it| it.min(limit));
+        Ok(Self { reservation, ty, maximum, definition })
+    }
+}
+
+fn bytes(pages: Pages) -> usize {
+    pages.0 as usize * WASM_PAGE_SIZE
+}
+
+impl LinearMemory for GuestMemory {
+    fn ty(&self) -> MemoryType {
+        MemoryType { minimum: self.size(), ..self.ty }
+    }
+
+    fn size(&self) -> Pages {
+        // SAFETY: the instance outlives its memory's use.
+        let length = unsafe { self.definition.as_ref() }.current_length;
+        // At most 65536 pages.
+        Pages(u32::try_from(length / WASM_PAGE_SIZE).unwrap_or(u32::MAX))
+    }
+
+    fn style(&self) -> MemoryStyle {
+        MemoryStyle::Static
+    }
+
+    fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
+        let old = self.size();
+        let too_large = MemoryError::CouldNotGrow { current: old, attempted_delta: delta };
+        let new = match old.0.checked_add(delta.0) {
+            Some(new) if new <= self.maximum.0 => Pages(new),
+            _ => return Err(too_large),
+        };
+        self.reservation
+            .make_accessible(bytes(old), bytes(new))
+            .map_err(|error| MemoryError::Region(error.to_string()))?;
+        // SAFETY: see `size`.
+        unsafe { self.definition.as_mut() }.current_length = bytes(new);
+        Ok(old)
+    }
+
+    fn vmmemory(&self) -> NonNull<VMMemoryDefinition> {
+        self.definition
+    }
+
+    fn try_clone(&self) -> Result<Box<dyn LinearMemory + Send + Sync>, MemoryError> {
+        Err(MemoryError::MemoryNotShared)
+    }
+
+    fn copy(&self) -> Result<Box<dyn LinearMemory + Send + Sync>, MemoryError> {
+        Err(MemoryError::UnsupportedOperation { message: "memories are not copied".into() })
+    }
+}

@@ -1,0 +1,387 @@
+//! Modules: compiled bytecode, shared by all VMs that run it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest as _, Sha256};
+use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
+use wasmer_types::entity::EntityRef as _;
+use wasmer_types::{
+    CompileError, DataInitializerLike as _, DataInitializerLocationLike as _, ExportIndex,
+    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo, VMOffsets,
+};
+
+use crate::cache;
+use crate::engine;
+use crate::error::{Code, Error, Result, contain};
+use crate::memory::{Image, Segment};
+use crate::options::Options;
+use crate::serialize;
+
+/// A compiled module. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct Module(Arc<Inner>);
+
+struct Inner {
+    // The order matters: the engine owns the artifact's machine code.
+    artifact: Arc<Artifact>,
+    _engine: Engine,
+    info: Arc<ModuleInfo>,
+    start: Option<FunctionIndex>,
+    /// The instance's layout.
+    offsets: VMOffsets,
+    imports: Vec<Import>,
+    /// Positions in `imports`, sorted by name.
+    imports_by_name: Vec<u32>,
+    names: HashMap<u32, String>,
+    bytecode_hash: Option<[u8; 32]>,
+    precompiled: bool,
+    rejection: String,
+    image: OnceLock<Result<Image>>,
+}
+
+/// A function that the module imports.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The module part of its name, such as `env`.
+    pub module: String,
+    /// The function's name.
+    pub name: String,
+    /// Its type.
+    pub ty: FunctionType,
+}
+
+/// What [`Module::load`] starts from.
+#[derive(Clone, Default)]
+pub struct Source<'a> {
+    /// The module in the binary format. May be empty if there is precompiled code.
+    pub bytecode: &'a [u8],
+    /// Output of [`Module::serialize`], or empty. It is machine code, and must be
+    /// trusted like this process's own.
+    pub precompiled: &'a [u8],
+    /// Function names for backtraces, in place of those in the name section.
+    pub names: HashMap<u32, String>,
+}
+
+impl Module {
+    /// Compiles bytecode. See [`Module::load`].
+    ///
+    /// # Errors
+    /// As [`Module::load`].
+    pub fn compile(bytecode: &[u8]) -> Result<Self> {
+        Self::load(Source { bytecode, ..Source::default() }, &Options::default())
+    }
+
+    /// Loads a module: from `source.precompiled` if that fits, else from the code
+    /// cache of `options.cache_dir`, else by compiling.
+    ///
+    /// # Errors
+    /// - [`Code::InvalidModule`]: malformed bytecode, or a feature that is not
+    ///   supported.
+    /// - [`Code::Link`]: it imports a memory, table, global or tag. Hosts of
+    ///   Proxy-Wasm provide functions alone.
+    /// - [`Code::Incompatible`]: no bytecode, and the precompiled code does not fit.
+    pub fn load(source: Source<'_>, options: &Options) -> Result<Self> {
+        contain(|| {
+            wasmer_vm::init_traps();
+            load(source, options)
+        })
+    }
+
+    /// The compiled code, for [`Source::precompiled`].
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] for a module that was loaded without its bytecode.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let Some(hash) = self.0.bytecode_hash else {
+            return Err(Error::new(
+                Code::InvalidState,
+                "a module loaded without its bytecode cannot be serialized",
+            ));
+        };
+        contain(|| serialize::write(&self.0.artifact, &hash))
+    }
+
+    /// Whether the code was loaded rather than compiled.
+    pub fn is_precompiled(&self) -> bool {
+        self.0.precompiled
+    }
+
+    /// Why precompiled or cached code was not used, or empty.
+    pub fn precompiled_rejection(&self) -> &str {
+        &self.0.rejection
+    }
+
+    /// The functions that the module imports.
+    pub fn imports(&self) -> &[Import] {
+        &self.0.imports
+    }
+
+    /// The position of an import in [`Module::imports`].
+    pub fn import(&self, module: &str, name: &str) -> Option<u32> {
+        let imports = &self.0.imports;
+        let key = |index: &u32| {
+            let import = &imports[*index as usize];
+            (import.module.as_str(), import.name.as_str())
+        };
+        let order = &self.0.imports_by_name;
+        // The first of those with that name.
+        let at = order.partition_point(|index| key(index) < (module, name));
+        order.get(at).copied().filter(|index| key(index) == (module, name))
+    }
+
+    /// The type of an exported function.
+    pub fn exported_function(&self, name: &str) -> Option<&FunctionType> {
+        self.export(name).map(|index| self.function_type(index))
+    }
+
+    pub(crate) fn export(&self, name: &str) -> Option<FunctionIndex> {
+        match self.0.info.exports.get(name) {
+            Some(ExportIndex::Function(index)) => Some(*index),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn function_type(&self, index: FunctionIndex) -> &FunctionType {
+        &self.0.info.signatures[self.0.info.functions[index]]
+    }
+
+    /// The function's name as the loader gave it.
+    pub(crate) fn function_name(&self, index: u32) -> Option<&str> {
+        self.0.names.get(&index).map(String::as_str)
+    }
+
+    pub(crate) fn artifact(&self) -> &Artifact {
+        &self.0.artifact
+    }
+
+    /// As compiled, but without the start function, which a VM runs itself.
+    pub(crate) fn info(&self) -> &Arc<ModuleInfo> {
+        &self.0.info
+    }
+
+    pub(crate) fn offsets(&self) -> &VMOffsets {
+        &self.0.offsets
+    }
+
+    pub(crate) fn start(&self) -> Option<FunctionIndex> {
+        self.0.start
+    }
+
+    /// The memory's initial contents; built for the first VM.
+    pub(crate) fn image(&self) -> Result<&Image> {
+        self.0
+            .image
+            .get_or_init(|| initial_image(&self.0.artifact, &self.0.info))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("name", &self.0.info.name).finish_non_exhaustive()
+    }
+}
+
+fn load(source: Source<'_>, options: &Options) -> Result<Module> {
+    let Source { bytecode, precompiled, names } = source;
+    let mut rejection = String::new();
+    let hash: Option<[u8; 32]> =
+        (!bytecode.is_empty()).then(|| Sha256::digest(bytecode).into());
+
+    if !precompiled.is_empty() {
+        match serialize::read(precompiled, hash.as_ref()) {
+            Ok((engine, artifact)) => {
+                return finish(engine, artifact, names, hash, true, rejection);
+            }
+            Err(error) if bytecode.is_empty() => return Err(error),
+            Err(error) => rejection = error.message().to_owned(),
+        }
+    }
+    let Some(hash) = hash else {
+        return Err(Error::new(Code::InvalidModule, "the module is empty"));
+    };
+    let cache = options.cache_dir.as_deref();
+    if let Some(dir) = cache {
+        match cache::load(dir, &hash) {
+            Ok(Some((engine, artifact))) => {
+                return finish(engine, artifact, names, Some(hash), true, rejection);
+            }
+            Ok(None) => {}
+            Err(error) => rejection = error.message().to_owned(),
+        }
+    }
+    let (engine, artifact) = compile(bytecode)?;
+    if let Some(dir) = cache
+        && let Err(error) = serialize::write(&artifact, &hash)
+            .and_then(|code| cache::store(dir, &hash, &code))
+    {
+        rejection = error.message().to_owned();
+    }
+    finish(engine, artifact, names, Some(hash), false, rejection)
+}
+
+fn compile(bytecode: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
+    let engine = engine::for_compiling(bytecode)?;
+    let artifact = compile_with(&engine, bytecode).map_err(|error| {
+        let code = match error {
+            CompileError::Resource(_) => Code::Resource,
+            _ => Code::InvalidModule,
+        };
+        Error::new(code, error.to_string())
+    })?;
+    Ok((engine, artifact))
+}
+
+#[cfg(feature = "cranelift")]
+fn compile_with(engine: &Engine, bytecode: &[u8]) -> std::result::Result<Arc<Artifact>, CompileError> {
+    engine.validate(bytecode)?;
+    engine.compile(bytecode)
+}
+
+#[cfg(not(feature = "cranelift"))]
+fn compile_with(_: &Engine, _: &[u8]) -> std::result::Result<Arc<Artifact>, CompileError> {
+    Err(CompileError::Codegen("no compiler".into()))
+}
+
+fn finish(
+    engine: Engine,
+    artifact: Arc<Artifact>,
+    names: HashMap<u32, String>,
+    bytecode_hash: Option<[u8; 32]>,
+    precompiled: bool,
+    rejection: String,
+) -> Result<Module> {
+    let mut info = artifact.create_module_info();
+    let start = info.start_function;
+    if start.is_some() {
+        // wasmer would run it without our stacks and host functions.
+        Arc::make_mut(&mut info).start_function = None;
+    }
+    let imports = function_imports(&info)?;
+    let mut imports_by_name: Vec<u32> = (0..).take(imports.len()).collect();
+    imports_by_name.sort_by_key(|index| {
+        let import = &imports[*index as usize];
+        (&import.module, &import.name, *index)
+    });
+    Ok(Module(Arc::new(Inner {
+        artifact,
+        _engine: engine,
+        offsets: VMOffsets::new(8, &info),
+        info,
+        start,
+        imports,
+        imports_by_name,
+        names,
+        bytecode_hash,
+        precompiled,
+        rejection,
+        image: OnceLock::new(),
+    })))
+}
+
+fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
+    let mut imports = Vec::with_capacity(info.num_imported_functions);
+    for (key, index) in &info.imports {
+        let kind = match index {
+            ImportIndex::Function(function) => {
+                debug_assert_eq!(function.index(), imports.len());
+                imports.push(Import {
+                    module: key.module.clone(),
+                    name: key.field.clone(),
+                    ty: info.signatures[info.functions[*function]].clone(),
+                });
+                continue;
+            }
+            ImportIndex::Memory(_) => "memory",
+            ImportIndex::Table(_) => "table",
+            ImportIndex::Global(_) => "global",
+            ImportIndex::Tag(_) => "tag",
+        };
+        return Err(Error::new(
+            Code::Link,
+            format!(
+                "the module imports the {kind} {}.{}; a Proxy-Wasm host provides functions only, \
+                 so a plugin must define its own {kind}",
+                key.module, key.field
+            ),
+        ));
+    }
+    Ok(imports)
+}
+
+fn initial_image(artifact: &Artifact, info: &ModuleInfo) -> Result<Image> {
+    let out_of_bounds = |offset: u64, size: usize| {
+        Error::new(
+            Code::Trap,
+            format!(
+                "wasm trap: out of bounds memory access: a data segment of {size} bytes at {offset:#x}"
+            ),
+        )
+    };
+    // No segment can exist without a memory: validated.
+    let limit = info.memories.values().next().map_or(0, |it| u64::from(it.minimum.0) << 16);
+    let globals = initial_globals(info);
+    let mut segments = Vec::new();
+    for initializer in artifact.data_initializers() {
+        let data = initializer.data();
+        let offset = evaluate(&initializer.location().offset_expr(), &globals, info)
+            .ok_or_else(|| Error::new(Code::InvalidModule, "malformed data segment offset"))?;
+        let offset = u64::from(offset.cast_unsigned());
+        if offset + data.len() as u64 > limit {
+            return Err(out_of_bounds(offset, data.len()));
+        }
+        // Below 4 GiB.
+        let offset = usize::try_from(offset).map_err(|_| out_of_bounds(offset, data.len()))?;
+        segments.push(Segment { offset, data });
+    }
+    Ok(Image::new(&segments))
+}
+
+/// The values of the module's own i32 globals at the start, in order: a global's
+/// initializer may refer to earlier ones only.
+fn initial_globals(info: &ModuleInfo) -> Vec<Option<i32>> {
+    use wasmer_types::GlobalInit;
+    let mut values = Vec::with_capacity(info.global_initializers.len());
+    for initializer in info.global_initializers.values() {
+        let value = match initializer {
+            GlobalInit::I32Const(value) => Some(*value),
+            GlobalInit::GetGlobal(other) => known(&values, *other, info),
+            GlobalInit::Expr(expression) => evaluate(expression, &values, info),
+            _ => None,
+        };
+        values.push(value);
+    }
+    values
+}
+
+fn known(values: &[Option<i32>], global: GlobalIndex, info: &ModuleInfo) -> Option<i32> {
+    values.get(info.local_global_index(global)?.index()).copied().flatten()
+}
+
+/// Evaluates a constant expression of type i32.
+fn evaluate(expression: &InitExpr, globals: &[Option<i32>], info: &ModuleInfo) -> Option<i32> {
+    let mut stack: Vec<i32> = Vec::new();
+    for op in expression.ops() {
+        let value = match op {
+            InitExprOp::I32Const(value) => *value,
+            InitExprOp::GlobalGetI32(global) => known(globals, *global, info)?,
+            InitExprOp::I32Add | InitExprOp::I32Sub | InitExprOp::I32Mul => {
+                let right = stack.pop()?;
+                let left = stack.pop()?;
+                match op {
+                    InitExprOp::I32Add => left.wrapping_add(right),
+                    InitExprOp::I32Sub => left.wrapping_sub(right),
+                    _ => left.wrapping_mul(right),
+                }
+            }
+            _ => return None,
+        };
+        stack.push(value);
+    }
+    match stack[..] {
+        [value] => Some(value),
+        _ => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! Limits and settings, and the environment variables that give their defaults.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+
+/// Limits of one VM. Envoy passes no options to an engine, so the defaults can be
+/// set for a whole process by environment variables ([`Options::from_env`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Linear memory in bytes, rounded down to pages of 64 KiB.
+    /// `RUST_WASM_MAX_MEMORY_BYTES`, default 1 GiB, which is proxy-wasm-cpp-host's
+    /// `PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES` (`limits.h`).
+    pub max_memory_bytes: u64,
+    /// Elements of one table. `RUST_WASM_MAX_TABLE_ELEMENTS`, default 1 000 000.
+    pub max_table_elements: u32,
+    /// Frames in a backtrace. `RUST_WASM_MAX_BACKTRACE_FRAMES`, default 64.
+    pub max_backtrace_frames: u32,
+    /// Stack for guest code in bytes, at least 64 KiB and at most 64 MiB.
+    /// `RUST_WASM_GUEST_STACK_BYTES`, default 1 MiB.
+    pub guest_stack_bytes: usize,
+    /// Longest time for one outermost call, with a resolution of 1 ms. Nested calls
+    /// count towards the outermost. `RUST_WASM_CALL_DEADLINE_MS`, default none.
+    pub call_deadline: Option<Duration>,
+    /// Folder for compiled code. `RUST_WASM_CACHE_DIR`, default none.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_memory_bytes: 1 << 30,
+            max_table_elements: 1_000_000,
+            max_backtrace_frames: 64,
+            guest_stack_bytes: 1 << 20,
+            call_deadline: None,
+            cache_dir: None,
+        }
+    }
+}
+
+pub(crate) const GUEST_STACK_RANGE: std::ops::RangeInclusive<usize> = (64 << 10)..=(64 << 20);
+
+impl Options {
+    /// The defaults, with the environment variables applied. They are read once per
+    /// process.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] if a variable does not parse; the message names it.
+    pub fn from_env() -> Result<&'static Self> {
+        static OPTIONS: OnceLock<Result<Options>> = OnceLock::new();
+        OPTIONS
+            .get_or_init(|| Self::from_variables(|name| std::env::var(name).ok()))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// As [`Options::from_env`], with the variables' values taken from `variable`.
+    ///
+    /// # Errors
+    /// As [`Options::from_env`].
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        fn number<T: std::str::FromStr>(
+            variable: &impl Fn(&str) -> Option<String>,
+            name: &str,
+            target: &mut T,
+        ) -> Result<()> {
+            if let Some(text) = variable(name).filter(|it| !it.is_empty()) {
+                *target = text.trim().parse().map_err(|_| {
+                    Error::new(
+                        Code::InvalidArgument,
+                        format!("{name} is not a whole number in range: {text:?}"),
+                    )
+                })?;
+            }
+            Ok(())
+        }
+        let mut options = Self::default();
+        let mut deadline_ms = 0_u64;
+        number(&variable, "RUST_WASM_MAX_MEMORY_BYTES", &mut options.max_memory_bytes)?;
+        number(&variable, "RUST_WASM_MAX_TABLE_ELEMENTS", &mut options.max_table_elements)?;
+        number(&variable, "RUST_WASM_MAX_BACKTRACE_FRAMES", &mut options.max_backtrace_frames)?;
+        number(&variable, "RUST_WASM_GUEST_STACK_BYTES", &mut options.guest_stack_bytes)?;
+        number(&variable, "RUST_WASM_CALL_DEADLINE_MS", &mut deadline_ms)?;
+        if deadline_ms > 0 {
+            options.call_deadline = Some(Duration::from_millis(deadline_ms));
+        }
+        options.cache_dir =
+            variable("RUST_WASM_CACHE_DIR").filter(|it| !it.is_empty()).map(PathBuf::from);
+        options.check()?;
+        Ok(options)
+    }
+
+    /// # Errors
+    /// [`Code::InvalidArgument`] if a value is out of range.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !GUEST_STACK_RANGE.contains(&self.guest_stack_bytes) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!(
+                    "a guest stack of {} bytes is out of range ({} to {})",
+                    self.guest_stack_bytes,
+                    GUEST_STACK_RANGE.start(),
+                    GUEST_STACK_RANGE.end(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+}

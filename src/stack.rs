@@ -1,0 +1,604 @@
+//! Stacks: how a thread enters guest code and how guest code reaches the host.
+//!
+//! Guest code runs on a stack of its own, with a guard page, so that overflow is a
+//! trap. wasmer provides that as a coroutine inside `wasmer_vm::catch_traps`, which
+//! costs 30 ns to build. So each thread builds one, once, and keeps it *parked*:
+//!
+//! ```text
+//!  host stack            base stack              guest stack
+//!  (the thread's own)    (of this module)        (wasmer's coroutine)
+//!
+//!  call() ── boot ─────► run()
+//!                        catch_traps() ────────► park()
+//!  ◄──────────────────────── switch ─────────────┘          parked
+//!
+//!  call() ── enter ────────────────────────────► guest code
+//!            host function ◄──────── import_stub ┘          on the host stack
+//!  ◄──────────────────────────────────── return ┘
+//!
+//!                        catch_traps() ◄──────── trap       wasmer unwinds
+//!  ◄──────── leave ──────┘                                  to the base stack
+//! ```
+//!
+//! Entering and leaving is then a change of stack pointer. A trap ends the coroutine
+//! the ordinary way, in `catch_traps` on the base stack, which jumps back to the host
+//! stack with the outcome; the next call parks a new one.
+//!
+//! wasmer keeps the current coroutine in thread-locals that only `catch_traps` and
+//! `on_host_stack` set, hence two rules: a thread parks one coroutine at most, and a
+//! call made while guest code is already on the thread (`call_nested`) goes through
+//! `on_host_stack`, which saves and restores them.
+
+use std::any::Any;
+use std::arch::naked_asm;
+use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use corosensei::stack::{DefaultStack, Stack};
+use wasmer_types::RawValue;
+use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("src/stack.rs has no context switch for this architecture yet");
+
+/// Base stacks run `catch_traps` and the engine's own library calls
+/// (`memory.grow` and the like), never guest or host code.
+const BASE_STACK_BYTES: usize = 256 << 10;
+
+/// How deep guest → host → guest may nest on one thread. Each level holds a guest
+/// stack, so a hostile guest must not choose the depth.
+const MAX_NESTING: u32 = 64;
+
+/// What the assembly below needs to know of a VM. One per VM, at a stable address.
+#[repr(C)]
+pub(crate) struct CallState {
+    /// The host stack pointer of the VM's innermost running call: host functions
+    /// run below it, and a trap returns to it.
+    host_sp: usize,
+    /// Not zero: a host function asked for a trap.
+    pub(crate) trap_pending: usize,
+}
+
+impl CallState {
+    pub(crate) const fn new() -> Self {
+        Self { host_sp: 0, trap_pending: 0 }
+    }
+}
+
+/// A bound import: what compiled code passes to [`import_stub`] as the environment.
+#[repr(C)]
+pub(crate) struct HostBinding {
+    /// `result fn(data, args...)`, C calling convention.
+    pub(crate) function: *const (),
+    pub(crate) data: *mut (),
+    pub(crate) state: *mut CallState,
+    /// Arguments that the C calling convention passes on the stack.
+    pub(crate) stack_words: usize,
+}
+
+/// A function as compiled code has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Callee {
+    pub(crate) trampoline: VMTrampoline,
+    pub(crate) body: *const VMFunctionBody,
+    pub(crate) vmctx: *mut VMContext,
+}
+
+/// How a call ended if it did not return.
+pub(crate) enum Fault {
+    Trap(Trap),
+    Panic(Box<dyn Any + Send>),
+    /// No stack could be had, or calls nest too deeply.
+    Resource(String),
+}
+
+type Outcome = Result<(), Fault>;
+
+/// The thread's parked coroutine.
+struct Parked {
+    guest_stack_bytes: usize,
+    base: DefaultStack,
+    /// Where calls begin on the guest stack; 0 when no coroutine is parked.
+    guest_sp: usize,
+    /// Guest code is on the stack.
+    busy: bool,
+    /// Whose `host_sp` to return to.
+    state: *mut CallState,
+    /// How the coroutine ended.
+    outcome: Outcome,
+}
+
+thread_local! {
+    /// The fast path's view of `OWNER`: null or the thread's parked coroutine. No
+    /// destructor, so that reading it is one load.
+    static PARKED: Cell<*mut Parked> = const { Cell::new(ptr::null_mut()) };
+    static NESTING: Cell<u32> = const { Cell::new(0) };
+    static OWNER: RefCell<ThreadStacks> = const { RefCell::new(ThreadStacks { parked: None, spare: Vec::new() }) };
+}
+
+struct ThreadStacks {
+    parked: Option<Box<Parked>>,
+    /// Base stacks for nested calls.
+    spare: Vec<DefaultStack>,
+}
+
+impl Drop for ThreadStacks {
+    fn drop(&mut self) {
+        PARKED.set(ptr::null_mut());
+        if let Some(parked) = &mut self.parked {
+            // SAFETY: the thread is ending, so no guest code is on it.
+            unsafe { parked.close() };
+        }
+    }
+}
+
+/// Calls `callee` on this thread's guest stack.
+///
+/// # Safety
+/// `state` belongs to the VM of `callee` and outlives the call; `callee` is live
+/// code of that VM and `values` has a slot for each of its parameters and results.
+#[inline]
+pub(crate) unsafe fn call(
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Outcome {
+    let parked = PARKED.get();
+    // SAFETY: `PARKED` is null or points into the box that `OWNER` keeps; both are
+    // of this thread. A coroutine that is parked and not busy has nothing of value
+    // below `guest_sp`.
+    unsafe {
+        if parked.is_null() || (*parked).busy || (*parked).guest_stack_bytes != guest_stack_bytes {
+            return call_slow(state, guest_stack_bytes, callee, values);
+        }
+        (*parked).busy = true;
+        (*parked).state = state;
+        let outer_sp = (*state).host_sp;
+        let trapped = enter(
+            state,
+            callee.vmctx,
+            callee.body,
+            values,
+            callee.trampoline,
+            (*parked).guest_sp,
+        );
+        (*state).host_sp = outer_sp;
+        (*parked).busy = false;
+        if trapped != 0 {
+            return trapped_outcome(parked);
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `parked` is this thread's and its coroutine has just ended.
+#[cold]
+unsafe fn trapped_outcome(parked: *mut Parked) -> Outcome {
+    PARKED.set(ptr::null_mut());
+    // SAFETY: by contract; the next call parks a new coroutine.
+    let outcome = unsafe { std::mem::replace(&mut (*parked).outcome, Ok(())) };
+    match outcome {
+        Ok(()) => Err(Fault::Resource("the guest stack ended unexpectedly".into())),
+        fault => fault,
+    }
+}
+
+/// # Safety
+/// As for [`call`].
+#[cold]
+unsafe fn call_slow(
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Outcome {
+    let parked = PARKED.get();
+    // SAFETY: see `call`.
+    let busy = !parked.is_null() && unsafe { (*parked).busy };
+    if busy || NESTING.get() > 0 || park(guest_stack_bytes)? == Parking::ThreadEnding {
+        // SAFETY: by contract.
+        return unsafe { call_nested(state, guest_stack_bytes, callee, values) };
+    }
+    // SAFETY: by contract; `park` has set what `call` needs, so this is no loop.
+    unsafe { call(state, guest_stack_bytes, callee, values) }
+}
+
+/// Makes this thread ready for calls. Idempotent; only calls with another stack size
+/// or after a trap need more.
+pub(crate) fn warm(guest_stack_bytes: usize) -> Result<(), Fault> {
+    let parked = PARKED.get();
+    // SAFETY: see `call`.
+    let ready = !parked.is_null()
+        && unsafe { (*parked).busy || (*parked).guest_stack_bytes == guest_stack_bytes };
+    if ready || NESTING.get() > 0 {
+        return Ok(());
+    }
+    park(guest_stack_bytes).map(drop)
+}
+
+#[derive(PartialEq)]
+enum Parking {
+    Done,
+    /// The thread's locals are gone: it can call, but keep nothing.
+    ThreadEnding,
+}
+
+/// Parks a coroutine with a guest stack of this size. None may be busy.
+fn park(guest_stack_bytes: usize) -> Result<Parking, Fault> {
+    if PARKED.get().is_null() {
+        // Makes wasmer register its thread-locals before `OWNER`, so that they are
+        // still there when `OWNER` is dropped at the end of the thread.
+        // SAFETY: the closure does nothing.
+        unsafe { wasmer_vm::catch_traps(None, &config(guest_stack_bytes), || ()) }
+            .map_err(Fault::Trap)?;
+    }
+    OWNER
+        .try_with(|owner| {
+            let owner = &mut *owner.borrow_mut();
+            if let Some(parked) = &mut owner.parked
+                && parked.guest_stack_bytes != guest_stack_bytes
+            {
+                PARKED.set(ptr::null_mut());
+                // SAFETY: not busy, by contract.
+                unsafe { parked.close() };
+            }
+            let parked = match &mut owner.parked {
+                Some(parked) => parked,
+                None => owner.parked.insert(Box::new(Parked {
+                    guest_stack_bytes,
+                    base: base_stack()?,
+                    guest_sp: 0,
+                    busy: false,
+                    state: ptr::null_mut(),
+                    outcome: Ok(()),
+                })),
+            };
+            parked.guest_stack_bytes = guest_stack_bytes;
+            // SAFETY: nothing is parked: it is new, closed above, or ended by a trap.
+            unsafe { parked.open()? };
+            PARKED.set(&raw mut **parked);
+            Ok(Parking::Done)
+        })
+        .unwrap_or(Ok(Parking::ThreadEnding))
+}
+
+impl Parked {
+    /// # Safety
+    /// No coroutine is parked.
+    unsafe fn open(&mut self) -> Outcome {
+        let this: *mut Self = self;
+        let mut state = CallState::new();
+        // SAFETY: the base stack is unused; `run` comes back to `state.host_sp`,
+        // either from `park_here` or with an outcome.
+        unsafe {
+            (*this).state = &raw mut state;
+            boot(&raw mut state.host_sp, (*this).base.base().get(), run_parked, this.cast());
+            if (*this).guest_sp == 0 {
+                return std::mem::replace(&mut (*this).outcome, Ok(()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the coroutine return, which gives its stack back to wasmer.
+    ///
+    /// # Safety
+    /// No guest code is on the stack.
+    unsafe fn close(&mut self) {
+        let this: *mut Self = self;
+        let mut state = CallState::new();
+        // SAFETY: `guest_sp` is where `park_here` waits; `run` comes back to
+        // `state.host_sp`.
+        unsafe {
+            if (*this).guest_sp != 0 {
+                (*this).state = &raw mut state;
+                switch(&raw mut state.host_sp, (*this).guest_sp);
+                (*this).outcome = Ok(());
+            }
+        }
+    }
+}
+
+/// Runs on the base stack. Frames above it hold nothing that needs dropping when
+/// `leave` abandons them.
+unsafe extern "C" fn run_parked(parked: *mut ()) {
+    let parked: *mut Parked = parked.cast();
+    // SAFETY: `open` passes a live `Parked`, which stays until `leave` has run.
+    unsafe {
+        let config = config((*parked).guest_stack_bytes);
+        // `park_here` returns when the coroutine is to close.
+        let park_here =
+            move || switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            wasmer_vm::catch_traps(None, &config, park_here)
+        }));
+        (*parked).guest_sp = 0;
+        (*parked).outcome = flatten(outcome);
+        leave((*(*parked).state).host_sp);
+    }
+}
+
+struct NestedCall {
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: Callee,
+    values: *mut RawValue,
+    outcome: Outcome,
+}
+
+/// A call while guest code is on this thread, through a coroutine of its own.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn call_nested(
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Outcome {
+    let depth = NESTING.get();
+    if depth >= MAX_NESTING {
+        return Err(Fault::Resource(format!("calls nest more than {MAX_NESTING} deep")));
+    }
+    let spare = OWNER.try_with(|owner| owner.borrow_mut().spare.pop()).ok().flatten();
+    let base = spare.map_or_else(base_stack, Ok)?;
+    let mut call =
+        NestedCall { state, guest_stack_bytes, callee: *callee, values, outcome: Ok(()) };
+    NESTING.set(depth + 1);
+    // SAFETY: by contract for the callee; the base stack is unused, and `run_nested`
+    // comes back to `state.host_sp`.
+    unsafe {
+        let outer_sp = (*state).host_sp;
+        boot(&raw mut (*state).host_sp, base.base().get(), run_nested, (&raw mut call).cast());
+        (*state).host_sp = outer_sp;
+    }
+    NESTING.set(depth);
+    let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
+    call.outcome
+}
+
+/// Runs on a base stack of its own, so that `host_sp` is exactly where the host
+/// stack was left.
+unsafe extern "C" fn run_nested(call: *mut ()) {
+    let call: *mut NestedCall = call.cast();
+    // SAFETY: `call_nested` passes a live `NestedCall` and waits.
+    unsafe {
+        let (callee, values) = ((*call).callee, (*call).values);
+        let config = config((*call).guest_stack_bytes);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            wasmer_vm::on_host_stack(|| {
+                wasmer_vm::catch_traps(None, &config, move || {
+                    call_here(callee.vmctx, callee.body, values, callee.trampoline);
+                })
+            })
+        }));
+        (*call).outcome = flatten(outcome);
+        leave((*(*call).state).host_sp);
+    }
+}
+
+fn flatten(outcome: std::thread::Result<Result<(), Trap>>) -> Outcome {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(trap)) => Err(Fault::Trap(trap)),
+        Err(panic) => Err(Fault::Panic(panic)),
+    }
+}
+
+fn config(guest_stack_bytes: usize) -> VMConfig {
+    VMConfig { wasm_stack_size: Some(guest_stack_bytes) }
+}
+
+fn base_stack() -> Result<DefaultStack, Fault> {
+    DefaultStack::new(BASE_STACK_BYTES)
+        .map_err(|error| Fault::Resource(format!("cannot map a stack: {error}")))
+}
+
+/// The number of arguments that the System V calling convention passes on the stack
+/// for `fn(data, params...)`: six integer registers, one of them `data`'s, and eight
+/// vector registers.
+pub(crate) fn stack_words(params: &[wasmer_types::Type]) -> usize {
+    use wasmer_types::Type::{F32, F64};
+    let floats = params.iter().filter(|ty| matches!(ty, F32 | F64)).count();
+    let integers = params.len() - floats;
+    integers.saturating_sub(5) + floats.saturating_sub(8)
+}
+
+// The assembly. `boot`, `enter` and `switch` leave the same frame on the stack that
+// they leave: return address, rbp, rbx, r12-r15, eight bytes of padding; rsp is then
+// aligned to 16, as a call needs it, and is what `host_sp` and `guest_sp` hold.
+// `switch` and `leave` resume such a frame; rax tells how.
+//
+// Unwinding must stop at `enter`, `boot` and `call_here`: a guest's exception that
+// nobody catches must not be offered to the proxy's handlers. Hence the undefined
+// return address. Through `import_stub` it may go on, so that a crash in a host
+// function shows the guest's frames.
+
+macro_rules! save_frame {
+    () => {
+        "push rbp
+         mov rbp, rsp
+         push rbx
+         push r12
+         push r13
+         push r14
+         push r15
+         sub rsp, 8"
+    };
+}
+
+macro_rules! restore_frame {
+    () => {
+        "add rsp, 8
+         pop r15
+         pop r14
+         pop r13
+         pop r12
+         pop rbx
+         pop rbp
+         ret"
+    };
+}
+
+/// Calls `function(argument)` on another stack. Comes back through `leave` or
+/// `switch` to the frame saved in `*host_sp`.
+#[unsafe(naked)]
+unsafe extern "C" fn boot(
+    host_sp: *mut usize,
+    stack_top: usize,
+    function: unsafe extern "C" fn(*mut ()),
+    argument: *mut (),
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        save_frame!(),
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "mov rdi, rcx",
+        "call rdx",
+        "ud2", // `function` ends in `leave`
+        ".cfi_endproc",
+    )
+}
+
+/// Calls the guest at `guest_sp`. Returns 0 when it returns and 1 when it trapped.
+#[unsafe(naked)]
+unsafe extern "C" fn enter(
+    state: *mut CallState,
+    vmctx: *mut VMContext,
+    body: *const VMFunctionBody,
+    values: *mut RawValue,
+    trampoline: VMTrampoline,
+    guest_sp: usize,
+) -> usize {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        save_frame!(),
+        "mov [rdi + {host_sp}], rsp",
+        "mov rsp, r9",
+        "mov rdi, rsi",
+        "mov rsi, rdx",
+        "mov rdx, rcx",
+        "call r8",
+        "lea rsp, [rbp - 48]",
+        "xor eax, eax",
+        restore_frame!(),
+        ".cfi_endproc",
+        host_sp = const offset_of!(CallState, host_sp),
+    )
+}
+
+/// Calls the guest on the current stack.
+#[unsafe(naked)]
+unsafe extern "C" fn call_here(
+    vmctx: *mut VMContext,
+    body: *const VMFunctionBody,
+    values: *mut RawValue,
+    trampoline: VMTrampoline,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        "push rbp",
+        "mov rbp, rsp",
+        "call rcx",
+        "pop rbp",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
+/// Leaves this stack, remembering where in `*save`, for the frame at `to`.
+#[unsafe(naked)]
+unsafe extern "C" fn switch(save: *mut usize, to: usize) {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        save_frame!(),
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "xor eax, eax",
+        restore_frame!(),
+        ".cfi_endproc",
+    )
+}
+
+/// Leaves this stack for good, for the frame at `to`.
+#[unsafe(naked)]
+unsafe extern "C" fn leave(to: usize) -> ! {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        "mov rsp, rdi",
+        "mov eax, 1",
+        restore_frame!(),
+        ".cfi_endproc",
+    )
+}
+
+/// What compiled code calls for every import, whatever its type: passes the call on
+/// to the host function with `data` in place of the environment, on the host stack.
+/// Argument registers go through untouched; stack arguments are copied.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn import_stub() {
+    naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "sub rsp, 16",
+        "mov r10, [rdi + {state}]",
+        "mov [rbp - 8], r10",
+        "mov r11, [r10 + {host_sp}]",
+        "mov rax, [rdi + {stack_words}]",
+        "test rax, rax",
+        "jne 3f",
+        "2:",
+        "mov rsp, r11",
+        "mov r11, [rdi + {function}]",
+        "mov rdi, [rdi + {data}]",
+        "call r11",
+        "mov r10, [rbp - 8]",
+        "cmp qword ptr [r10 + {trap_pending}], 0",
+        "jne 5f",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_remember_state",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_restore_state",
+        // Stack arguments: the guest's lie from rbp + 16 on.
+        "3:",
+        "lea r10, [rax * 8 + 15]",
+        "and r10, -16",
+        "sub r11, r10",
+        "4:",
+        "mov r10, [rbp + rax * 8 + 8]",
+        "mov [r11 + rax * 8 - 8], r10",
+        "dec rax",
+        "jne 4b",
+        "jmp 2b",
+        // A trap was asked for: unwind from the guest stack.
+        "5:",
+        "lea rsp, [rbp - 16]",
+        "mov rdi, r10",
+        "call {raise}",
+        "ud2",
+        ".cfi_endproc",
+        function = const offset_of!(HostBinding, function),
+        data = const offset_of!(HostBinding, data),
+        state = const offset_of!(HostBinding, state),
+        stack_words = const offset_of!(HostBinding, stack_words),
+        host_sp = const offset_of!(CallState, host_sp),
+        trap_pending = const offset_of!(CallState, trap_pending),
+        raise = sym crate::trap::raise_pending,
+    )
+}

@@ -1,0 +1,114 @@
+//! Traps: what the guest did wrong, in the specification's words, and where.
+
+use std::fmt::Write as _;
+
+use wasmer_compiler::{get_trace_and_trapcode, wasm_trace_from_current_stack};
+use wasmer_types::{FrameInfo, TrapCode};
+use wasmer_vm::Trap;
+
+use crate::error::{Code, Error};
+use crate::module::Module;
+use crate::stack::CallState;
+
+/// The payload with which a host function's request unwinds the guest. The message
+/// stays with the VM.
+#[derive(Debug)]
+struct HostTrap {
+    frames: Vec<FrameInfo>,
+}
+
+impl std::fmt::Display for HostTrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("trap requested by a host function")
+    }
+}
+
+impl std::error::Error for HostTrap {}
+
+/// Unwinds the guest because a host function asked for it. Called by `import_stub`
+/// on the guest stack.
+pub(crate) unsafe extern "C" fn raise_pending(state: *mut CallState) {
+    // SAFETY: the stub passes its VM's state, alive while the VM runs. Only guest
+    // frames and the stub lie below `catch_traps`, so no destructor is skipped.
+    unsafe {
+        (*state).trap_pending = 0;
+        let frames = wasm_trace_from_current_stack();
+        wasmer_vm::raise_user_trap(Box::new(HostTrap { frames }));
+    }
+}
+
+/// What kind of trap this was, with its text and backtrace.
+pub(crate) struct Report {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+    pub(crate) backtrace: String,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// `unreachable`, which is also how an interrupt check stops the guest.
+    Unreachable,
+    HostTrap,
+    Other,
+}
+
+/// Explains `trap`, naming functions as `module` does.
+pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
+    if let Some(host) = trap.downcast_ref::<HostTrap>() {
+        let backtrace = format_backtrace(&host.frames, module, max_frames);
+        return Report { kind: Kind::HostTrap, message: host.to_string(), backtrace };
+    }
+    let (frames, code) = get_trace_and_trapcode(trap);
+    let (kind, message) = match code {
+        Some(TrapCode::UnreachableCodeReached) => (Kind::Unreachable, "unreachable".into()),
+        Some(code) => (Kind::Other, code.message().to_owned()),
+        None => (Kind::Other, trap.to_string()),
+    };
+    Report { kind, message, backtrace: format_backtrace(&frames, module, max_frames) }
+}
+
+/// An error for a trap that is no interrupt.
+pub(crate) fn to_error(report: Report) -> Error {
+    let code = if report.kind == Kind::HostTrap { Code::HostTrap } else { Code::Trap };
+    Error::with_backtrace(code, format!("wasm trap: {}", report.message), report.backtrace)
+}
+
+/// A line per frame: index, offset in the module, demangled name.
+fn format_backtrace(frames: &[FrameInfo], module: &Module, max_frames: u32) -> String {
+    let mut text = String::new();
+    let shown = frames.len().min(max_frames as usize);
+    for (index, frame) in frames[..shown].iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let function = frame.func_index();
+        let _ = write!(text, "{index:>3}:  {:#x} - ", frame.module_offset());
+        match module.function_name(function).or_else(|| frame.function_name()) {
+            Some(name) => text.push_str(&demangle(name)),
+            None => {
+                let _ = write!(text, "function[{function}]");
+            }
+        }
+    }
+    if shown < frames.len() {
+        let _ = write!(text, "\n     ... {} more", frames.len() - shown);
+    }
+    text
+}
+
+/// The name as its author wrote it: Rust's and C++'s manglings undone, Rust's hash
+/// dropped. Anything else is returned as it is.
+fn demangle(name: &str) -> String {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return format!("{rust:#}");
+    }
+    // A mangled C++ name may expand without bound; a readable one is short.
+    if name.starts_with("_Z")
+        && name.len() < 4096
+        && let Ok(symbol) = cpp_demangle::Symbol::new(name)
+        && let Ok(text) = symbol.demangle()
+    {
+        return text;
+    }
+    name.to_owned()
+}

@@ -1,0 +1,356 @@
+//! VMs: one store and one instance of a module, and their life cycle.
+//!
+//! ```text
+//! new ─► Loaded ── define … link ─► Linked ── call … ──┐
+//!           │            │             ▲───────────────┘   a trap ends the call
+//!           └────────────┴─────────────┴──► Failed         terminate, panic, failed link
+//! ```
+
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmer_types::{FunctionType, Type};
+use wasmer_vm::VMMemoryDefinition;
+
+use crate::call::RawFunc;
+use crate::error::{Code, Error, Result, contain};
+use crate::instance::Instance;
+use crate::interrupt::{self, Interrupt};
+use crate::module::Module;
+use crate::options::Options;
+use crate::stack::{self, CallState, HostBinding};
+
+/// The most parameters that a host function may have.
+pub const MAX_HOST_PARAMS: usize = 16;
+
+/// A VM. It may move between threads, but is used by one at a time; only its
+/// [`Terminator`] is shared.
+///
+/// All methods take `&self` because host functions call back into the VM that is
+/// running them.
+pub struct Vm(Box<Inner>);
+
+// SAFETY: a VM owns its store, and nothing in it is bound to a thread while no call
+// is running; `Vm` is not `Sync`, so a call borrows it on one thread only.
+unsafe impl Send for Vm {}
+
+/// A VM's insides, at a stable address, since funcs and host bindings point here.
+pub(crate) struct Inner {
+    pub(crate) module: Module,
+    pub(crate) options: Options,
+    pub(crate) interrupt: Arc<Interrupt>,
+    /// The deadline in watchdog ticks; 0 for none.
+    pub(crate) deadline_ticks: u64,
+    pub(crate) life: Cell<Life>,
+    /// How many of this VM's calls are on the stack.
+    pub(crate) depth: Cell<u32>,
+    pub(crate) state: UnsafeCell<CallState>,
+    /// The message of a pending host trap.
+    pub(crate) trap_message: RefCell<String>,
+    // The instance points at the bindings, so it is dropped first.
+    instance: OnceCell<Instance>,
+    bindings: Box<[UnsafeCell<HostBinding>]>,
+    name: RefCell<String>,
+    funcs: RefCell<Funcs>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Life {
+    Loaded,
+    Linked,
+    Failed,
+}
+
+#[derive(Default)]
+struct Funcs {
+    by_name: HashMap<Box<str>, FuncId>,
+    // Boxed: the C ABI hands out their addresses.
+    list: Vec<Box<RawFunc>>,
+}
+
+/// An exported function of one VM, found by [`Vm::func`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuncId(u32);
+
+/// A host function with its type erased: `result fn(data, args...)` in the C calling
+/// convention.
+pub type HostFn = *const ();
+
+/// Terminates its VM from any thread.
+#[derive(Clone)]
+pub struct Terminator(Arc<Interrupt>);
+
+impl Terminator {
+    /// Ends the VM: its running call stops at the next function entry or loop head
+    /// with [`Code::Interrupt`], and all later calls fail at once.
+    pub fn terminate(&self) {
+        self.0.terminate();
+    }
+}
+
+impl Vm {
+    /// Makes a VM of `module`. A further VM of the same module is its clone.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] if an option is out of range; [`Code::Resource`] if
+    /// there is a deadline and its thread cannot be started.
+    pub fn new(module: &Module, options: &Options) -> Result<Self> {
+        options.check()?;
+        let interrupt = Arc::new(Interrupt::new());
+        let mut deadline_ticks = 0;
+        if let Some(deadline) = options.call_deadline {
+            interrupt::watch(&interrupt)?;
+            let ticks = deadline.as_nanos().div_ceil(interrupt::TICK.as_nanos()).max(1);
+            deadline_ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+        }
+        let unbound = || {
+            UnsafeCell::new(HostBinding {
+                function: std::ptr::null(),
+                data: std::ptr::null_mut(),
+                state: std::ptr::null_mut(),
+                stack_words: 0,
+            })
+        };
+        Ok(Self(Box::new(Inner {
+            module: module.clone(),
+            options: options.clone(),
+            interrupt,
+            deadline_ticks,
+            life: Cell::new(Life::Loaded),
+            depth: Cell::new(0),
+            state: UnsafeCell::new(CallState::new()),
+            trap_message: RefCell::default(),
+            instance: OnceCell::new(),
+            bindings: std::iter::repeat_with(unbound).take(module.imports().len()).collect(),
+            name: RefCell::default(),
+            funcs: RefCell::default(),
+        })))
+    }
+
+    /// The VM's module.
+    pub fn module(&self) -> &Module {
+        &self.0.module
+    }
+
+    /// A handle with which any thread can end this VM.
+    pub fn terminator(&self) -> Terminator {
+        Terminator(self.0.interrupt.clone())
+    }
+
+    /// As [`Terminator::terminate`].
+    pub(crate) fn terminate(&self) {
+        self.0.interrupt.terminate();
+    }
+
+    /// Sets the function for the import at `import` ([`Module::import`]), and for any
+    /// further import of the same name. The last definition counts.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] after [`Vm::link`]; [`Code::InvalidArgument`] if there is
+    /// no such import or the type is not one that C has; [`Code::Link`] if the import
+    /// has another type.
+    ///
+    /// # Safety
+    /// `function` is a `ty.result fn(data, ty.params...)` in the C calling convention
+    /// that does not unwind. It and `data` are good to be called, on the threads that
+    /// call into this VM, for as long as the VM lives.
+    pub unsafe fn define(
+        &self,
+        import: u32,
+        ty: &FunctionType,
+        function: HostFn,
+        data: *mut (),
+    ) -> Result<()> {
+        self.0.expect_life(Life::Loaded, "define an import")?;
+        let imports = self.0.module.imports();
+        let Some(wanted) = imports.get(import as usize) else {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("import {import} of {}", imports.len()),
+            ));
+        };
+        let name = || format!("host function {}.{}", wanted.module, wanted.name);
+        check_host_type(ty).map_err(|error| error.context(name()))?;
+        let binding = HostBinding {
+            function,
+            data,
+            state: self.0.state.get(),
+            stack_words: stack::stack_words(ty.params()),
+        };
+        for (slot, other) in self.0.bindings.iter().zip(imports) {
+            if (&other.module, &other.name) != (&wanted.module, &wanted.name) {
+                continue;
+            }
+            if other.ty != *ty {
+                return Err(Error::new(
+                    Code::Link,
+                    format!("{} is {}, but the module imports it as {}", name(), show(ty), show(&other.ty)),
+                ));
+            }
+            // SAFETY: not linked, so no compiled code reads it.
+            unsafe { slot.get().write(HostBinding { ..binding }) };
+        }
+        Ok(())
+    }
+
+    /// Instantiates the module: initialises memory, tables and globals and runs the
+    /// start function. `name` stands in errors.
+    ///
+    /// # Errors
+    /// [`Code::Link`] if an import is not defined, [`Code::Resource`] if memory or a
+    /// table exceeds a limit or cannot be had, [`Code::Trap`] and the like if
+    /// initialisation or the start function trapped. The VM has then failed.
+    pub fn link(&self, name: &str) -> Result<()> {
+        self.0.expect_life(Life::Loaded, "link")?;
+        *self.0.name.borrow_mut() = name.to_owned();
+        // What calls back during the start function finds the VM linked.
+        self.0.life.set(Life::Linked);
+        let result = contain(|| self.0.instantiate());
+        if result.is_err() {
+            self.0.life.set(Life::Failed);
+        }
+        result
+    }
+
+    /// The linear memory's address and size in bytes: the export `memory`, else the
+    /// only memory, else (or before [`Vm::link`]) one of size 0. The place is stable;
+    /// its contents change when memory grows.
+    pub fn memory(&self) -> *const VMMemoryDefinition {
+        struct Empty(VMMemoryDefinition);
+        static EMPTY: Empty =
+            Empty(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
+        let memory = self.0.instance.get().and_then(Instance::memory);
+        memory.map_or(&raw const EMPTY.0, |it| it.as_ptr().cast_const())
+    }
+
+    /// Looks up an exported function of this type. `None` if nothing of that name is
+    /// exported, or something other than a function.
+    ///
+    /// # Errors
+    /// [`Code::Link`] if it has another type; [`Code::InvalidState`] before
+    /// [`Vm::link`].
+    pub fn func(&self, name: &str, ty: &FunctionType) -> Result<Option<FuncId>> {
+        self.0.expect_life(Life::Linked, "look up a function")?;
+        let Some(export) = self.0.module.export(name) else { return Ok(None) };
+        let actual = self.0.module.function_type(export);
+        if actual != ty {
+            return Err(Error::new(
+                Code::Link,
+                format!("exported function {name} is {}, expected {}", show(actual), show(ty)),
+            ));
+        }
+        let mut funcs = self.0.funcs.borrow_mut();
+        if let Some(id) = funcs.by_name.get(name) {
+            return Ok(Some(*id));
+        }
+        let Some(instance) = self.0.instance.get() else { return Ok(None) };
+        let callee = instance.callee(&self.0.module, &self.0.bindings, export);
+        let slots = actual.params().len().max(actual.results().len());
+        let id = FuncId(u32::try_from(funcs.list.len()).unwrap_or(u32::MAX));
+        funcs.list.push(Box::new(RawFunc { vm: &raw const *self.0, callee, slots }));
+        funcs.by_name.insert(name.into(), id);
+        Ok(Some(id))
+    }
+
+    /// The function behind an id of this VM.
+    pub(crate) fn raw_func(&self, id: FuncId) -> Option<*const RawFunc> {
+        self.0.funcs.borrow().list.get(id.0 as usize).map(|it| &raw const **it)
+    }
+
+    /// From within a host function: makes the guest trap with this message when the
+    /// host function returns. Outside a call it does nothing.
+    pub fn trap(&self, message: &str) {
+        if self.0.depth.get() > 0 {
+            *self.0.trap_message.borrow_mut() = message.to_owned();
+            // SAFETY: this thread is the one that uses the VM.
+            unsafe { (*self.0.state.get()).trap_pending = 1 };
+        }
+    }
+
+    /// Whether one of the VM's calls is on the stack.
+    pub fn is_running(&self) -> bool {
+        self.0.depth.get() > 0
+    }
+}
+
+impl Inner {
+    fn instantiate(&self) -> Result<()> {
+        let missing: Vec<String> = self
+            .bindings
+            .iter()
+            .zip(self.module.imports())
+            // SAFETY: no compiled code exists that could write to it.
+            .filter(|(binding, _)| unsafe { (*binding.get()).function.is_null() })
+            .map(|(_, import)| format!("{}.{} {}", import.module, import.name, show(&import.ty)))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::new(
+                Code::Link,
+                format!("the module imports functions that the host does not have: {}", missing.join(", ")),
+            ));
+        }
+        // SAFETY: all bindings are set, and live as long as `self`.
+        let instance = unsafe { Instance::new(&self.module, &self.bindings, &self.options)? };
+        let flag = instance.interrupt_flag(&self.module);
+        let instance = self.instance.get_or_init(|| instance);
+        // SAFETY: detached when `self` is dropped, before the instance.
+        unsafe { self.interrupt.attach(flag) };
+
+        if let Some(start) = self.module.start() {
+            let callee = instance.callee(&self.module, &self.bindings, start);
+            let func = RawFunc { vm: &raw const *self, callee, slots: 0 };
+            // SAFETY: a start function has neither parameters nor results.
+            unsafe { func.call(std::ptr::null_mut()) }
+                .map_err(|error| error.context("start function"))?;
+        }
+        Ok(())
+    }
+
+    fn expect_life(&self, wanted: Life, action: &str) -> Result<()> {
+        if self.life.get() == wanted && !(wanted == Life::Linked && self.instance.get().is_none()) {
+            return Ok(());
+        }
+        Err(self.wrong_state(action))
+    }
+
+    /// The error for something that this VM's state does not allow.
+    pub(crate) fn wrong_state(&self, action: &str) -> Error {
+        let state = match self.life.get() {
+            Life::Loaded => "is not linked",
+            Life::Linked => "is linked already",
+            Life::Failed => "has failed",
+        };
+        let name = self.name.borrow();
+        Error::new(Code::InvalidState, format!("cannot {action}: VM \"{name}\" {state}"))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.interrupt.detach();
+    }
+}
+
+/// A host function must be one that C can express and `import_stub` can pass on.
+fn check_host_type(ty: &FunctionType) -> Result<()> {
+    let plain = |ty: &Type| matches!(ty, Type::I32 | Type::I64 | Type::F32 | Type::F64);
+    if ty.params().len() <= MAX_HOST_PARAMS
+        && ty.results().len() <= 1
+        && ty.params().iter().chain(ty.results()).all(plain)
+    {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InvalidArgument,
+        format!("a host function cannot be {}: at most {MAX_HOST_PARAMS} numbers and one result", show(ty)),
+    ))
+}
+
+/// A function type in the text format.
+fn show(ty: &FunctionType) -> String {
+    fn list(types: &[Type]) -> String {
+        types.iter().map(|it| it.to_string().to_lowercase()).collect::<Vec<_>>().join(", ")
+    }
+    format!("({}) -> ({})", list(ty.params()), list(ty.results()))
+}
