@@ -218,9 +218,9 @@ rust_wasm_error_t* rust_wasm_vm_define(rust_wasm_vm_t* vm, uint32_t import,
 // in errors. On failure the VM has failed and can only be freed.
 rust_wasm_error_t* rust_wasm_vm_link(rust_wasm_vm_t* vm, rust_wasm_slice_t name);
 
-// The VM's linear memory: the export "memory" if there is one, else the only
-// memory. The address is stable from rust_wasm_vm_link until rust_wasm_vm_free.
-// Before that, or without a memory, it is that of a memory of size 0. Null for
+// The VM's linear memory, under whatever name it is exported: a module has one at
+// most. The address is stable from rust_wasm_vm_new until rust_wasm_vm_free; what
+// stands there is size 0 before rust_wasm_vm_link and without a memory. Null for
 // null.
 const rust_wasm_memory_t* rust_wasm_vm_memory(const rust_wasm_vm_t* vm);
 

@@ -17,7 +17,10 @@ use crate::error::{Code, Error, Result};
 use crate::serialize;
 
 /// Loads the code for bytecode with this hash. `None` if it is not there.
-pub(crate) fn load(dir: &Path, bytecode_hash: &[u8; 32]) -> Result<Option<(Engine, Arc<Artifact>)>> {
+pub(crate) fn load(
+    dir: &Path,
+    bytecode_hash: &[u8; 32],
+) -> Result<Option<(Engine, Arc<Artifact>)>> {
     let path = path(dir, bytecode_hash);
     let read = || -> io::Result<Option<Vec<u8>>> {
         match fs::read(&path) {
@@ -42,8 +45,11 @@ pub(crate) fn store(dir: &Path, bytecode_hash: &[u8; 32], code: &[u8]) -> Result
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
         check_owner(dir)?;
-        let mut file: File =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let mut file: File = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
         file.write_all(code)?;
         // Readers see a whole file or none.
         fs::rename(&partial, &target)
@@ -83,5 +89,8 @@ fn path(dir: &Path, bytecode_hash: &[u8; 32]) -> PathBuf {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Error {
-    Error::new(Code::Resource, format!("code cache {}: {error}", path.display()))
+    Error::new(
+        Code::Resource,
+        format!("code cache {}: {error}", path.display()),
+    )
 }

@@ -3,7 +3,7 @@
 use wasmer_types::RawValue;
 
 use crate::error::{Code, Error, Result, from_panic};
-use crate::stack::{self, Callee, Fault};
+use crate::stack::{self, Callee, Fault, Outcome};
 use crate::trap::{self, Kind};
 use crate::vm::{FuncId, Inner, Life, Vm};
 
@@ -37,7 +37,9 @@ impl Default for Value {
 
 impl From<u32> for Value {
     fn from(i32: u32) -> Self {
-        Self { slot: [i32.into(), 0] }
+        Self {
+            slot: [i32.into(), 0],
+        }
     }
 }
 
@@ -67,14 +69,21 @@ impl Vm {
     /// of `values` are then unspecified.
     pub fn call(&self, func: FuncId, values: &mut [Value]) -> Result<()> {
         let Some(func) = self.raw_func(func) else {
-            return Err(Error::new(Code::InvalidArgument, "no such function in this VM"));
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "no such function in this VM",
+            ));
         };
         // SAFETY: funcs live as long as their VM.
         let func = unsafe { &*func };
         if values.len() < func.slots {
             return Err(Error::new(
                 Code::InvalidArgument,
-                format!("{} value slots, the function needs {}", values.len(), func.slots),
+                format!(
+                    "{} value slots, the function needs {}",
+                    values.len(),
+                    func.slots
+                ),
             ));
         }
         // SAFETY: enough slots; the VM is borrowed for the call.
@@ -95,21 +104,39 @@ impl RawFunc {
         if vm.life.get() != Life::Linked || vm.interrupt.is_terminated() {
             return Err(refusal(vm));
         }
-        let depth = vm.depth.get();
-        let timed = vm.deadline_ticks != 0 && depth == 0;
-        if timed {
-            vm.interrupt.arm(vm.deadline_ticks);
+        if vm.deadline_ticks != 0 && !vm.is_running() {
+            // SAFETY: by contract.
+            return unsafe { self.call_timed(vm, values) };
         }
-        vm.depth.set(depth + 1);
+        // SAFETY: by contract.
+        unsafe { self.enter(vm, values) }.map_err(|fault| failure(vm, *fault, false))
+    }
+
+    /// An outermost call with a deadline.
+    ///
+    /// # Safety
+    /// As for [`Self::call`].
+    #[cold]
+    unsafe fn call_timed(&self, vm: &Inner, values: *mut Value) -> Result<()> {
+        vm.interrupt.arm(vm.deadline_ticks);
+        // SAFETY: by contract.
+        let outcome = unsafe { self.enter(vm, values) };
+        let late = vm.interrupt.disarm();
+        outcome.map_err(|fault| failure(vm, *fault, late))
+    }
+
+    /// # Safety
+    /// As for [`Self::call`].
+    #[inline]
+    unsafe fn enter(&self, vm: &Inner, values: *mut Value) -> Outcome {
         // SAFETY: by contract, and the callee is of this VM.
-        let outcome = unsafe {
-            stack::call(vm.state.get(), vm.options.guest_stack_bytes, &self.callee, values.cast())
-        };
-        vm.depth.set(depth);
-        let late = timed && vm.interrupt.disarm();
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(fault) => Err(failure(vm, fault, late)),
+        unsafe {
+            stack::call(
+                vm.state.get(),
+                vm.options.guest_stack_bytes,
+                &self.callee,
+                values.cast(),
+            )
         }
     }
 }
@@ -117,7 +144,10 @@ impl RawFunc {
 #[cold]
 fn refusal(vm: &Inner) -> Error {
     if vm.interrupt.is_terminated() {
-        Error::new(Code::Interrupt, "wasm trap: interrupt: the VM was terminated")
+        Error::new(
+            Code::Interrupt,
+            "wasm trap: interrupt: the VM was terminated",
+        )
     } else {
         vm.wrong_state("call a function")
     }
@@ -153,7 +183,11 @@ fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
 }
 
 fn interrupted(message: &str, backtrace: String) -> Error {
-    Error::with_backtrace(Code::Interrupt, format!("wasm trap: interrupt: {message}"), backtrace)
+    Error::with_backtrace(
+        Code::Interrupt,
+        format!("wasm trap: interrupt: {message}"),
+        backtrace,
+    )
 }
 
 /// The error for a stack that could not be had.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use wasmer::sys::wasmparser::{BlockType, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
-use wasmer_types::entity::EntityRef;
+use wasmer_types::entity::{EntityRef, PrimaryMap};
 use wasmer_types::{
     GlobalInit, GlobalType, LocalFunctionIndex, LocalGlobalIndex, ModuleInfo, Mutability, Type,
 };
@@ -37,7 +37,10 @@ struct Globals {
 
 impl InterruptChecks {
     pub(crate) fn new(bytecode: &[u8]) -> Self {
-        Self { calls: functions_that_call(bytecode), globals: OnceLock::new() }
+        Self {
+            calls: functions_that_call(bytecode),
+            globals: OnceLock::new(),
+        }
     }
 }
 
@@ -49,7 +52,9 @@ fn functions_that_call(bytecode: &[u8]) -> Vec<bool> {
         match payload {
             Ok(Payload::CodeSectionEntry(body)) => {
                 calls.push(body.get_operators_reader().map_or(true, |reader| {
-                    reader.into_iter().any(|operator| operator.map_or(true, |it| is_call(&it)))
+                    reader
+                        .into_iter()
+                        .any(|operator| operator.map_or(true, |it| is_call(&it)))
                 }));
             }
             Ok(_) => {}
@@ -73,18 +78,31 @@ fn is_call(operator: &Operator<'_>) -> bool {
 
 impl fmt::Debug for InterruptChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InterruptChecks").field("globals", &self.globals).finish_non_exhaustive()
+        f.debug_struct("InterruptChecks")
+            .field("globals", &self.globals)
+            .finish_non_exhaustive()
     }
 }
 
 impl ModuleMiddleware for InterruptChecks {
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
+        // Debug sections and names would be copied into every precompiled module and
+        // parsed whenever it is loaded; `names` keeps what backtraces need.
+        info.custom_sections.clear();
+        info.custom_sections_data = PrimaryMap::new();
+        info.function_names.clear();
+
         let mut add = || {
-            let index = info.globals.push(GlobalType::new(Type::I32, Mutability::Var));
+            let index = info
+                .globals
+                .push(GlobalType::new(Type::I32, Mutability::Var));
             info.global_initializers.push(GlobalInit::I32Const(0));
             index.as_u32()
         };
-        let globals = Globals { flag: add(), fence: add() };
+        let globals = Globals {
+            flag: add(),
+            fence: add(),
+        };
         self.globals
             .set(globals)
             .map_err(|_| MiddlewareError::new("InterruptChecks", "used for a second module"))
@@ -95,7 +113,10 @@ impl ModuleMiddleware for InterruptChecks {
         function: LocalFunctionIndex,
     ) -> Box<dyn FunctionMiddleware<'a> + 'a> {
         Box::new(FunctionChecks {
-            globals: *self.globals.get().expect("transform_module_info comes first"),
+            globals: *self
+                .globals
+                .get()
+                .expect("transform_module_info comes first"),
             check_next: self.calls.get(function.index()).copied().unwrap_or(true),
         })
     }
@@ -116,12 +137,18 @@ impl<'a> FunctionMiddleware<'a> for FunctionChecks {
     ) -> Result<(), MiddlewareError> {
         if self.check_next {
             state.extend([
-                Operator::GlobalGet { global_index: self.globals.flag },
-                Operator::If { blockty: BlockType::Empty },
+                Operator::GlobalGet {
+                    global_index: self.globals.flag,
+                },
+                Operator::If {
+                    blockty: BlockType::Empty,
+                },
                 Operator::Unreachable,
                 Operator::End,
                 Operator::I32Const { value: 0 },
-                Operator::GlobalSet { global_index: self.globals.fence },
+                Operator::GlobalSet {
+                    global_index: self.globals.fence,
+                },
             ]);
         }
         self.check_next = matches!(operator, Operator::Loop { .. });

@@ -46,7 +46,9 @@ pub(crate) fn for_compiling(bytecode: &[u8]) -> Result<Engine> {
 
     let mut compiler = Cranelift::new();
     compiler.push_middleware(Arc::new(InterruptChecks::new(bytecode)));
-    Ok(EngineBuilder::new(compiler).set_features(Some(features())).engine())
+    Ok(EngineBuilder::new(compiler)
+        .set_features(Some(features()))
+        .engine())
 }
 
 #[cfg(not(feature = "cranelift"))]
@@ -68,8 +70,10 @@ pub(crate) fn fingerprint() -> &'static str {
     static FINGERPRINT: OnceLock<String> = OnceLock::new();
     FINGERPRINT.get_or_init(|| {
         let target = Target::default();
-        let mut cpu: Vec<String> =
-            CpuFeature::for_host().iter().map(|it| it.to_string()).collect();
+        let mut cpu: Vec<String> = CpuFeature::for_host()
+            .iter()
+            .map(|it| it.to_string())
+            .collect();
         cpu.sort();
         format!(
             "runtime {VERSION} revision {CODE_REVISION}, wasmer {}, {}, cpu {}",
@@ -90,6 +94,6 @@ pub fn warm() -> Result<()> {
         wasmer_vm::init_traps();
         fingerprint();
         let guest_stack_bytes = Options::from_env()?.guest_stack_bytes;
-        crate::stack::warm(guest_stack_bytes).map_err(crate::call::stack_error)
+        crate::stack::warm(guest_stack_bytes).map_err(|fault| crate::call::stack_error(*fault))
     })
 }

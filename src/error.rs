@@ -54,7 +54,11 @@ impl Error {
     pub fn with_backtrace(code: Code, message: impl Into<String>, backtrace: String) -> Self {
         // A message is one line, whatever a guest managed to put into it.
         let message = message.into().replace(['\n', '\r'], " ");
-        Self(Box::new(Inner { code, message, backtrace }))
+        Self(Box::new(Inner {
+            code,
+            message,
+            backtrace,
+        }))
     }
 
     /// What kind of failure this is.
@@ -100,7 +104,10 @@ pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Error {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::new(Code::Panic, format!("panic in the WebAssembly runtime: {text}"))
+    Error::new(
+        Code::Panic,
+        format!("panic in the WebAssembly runtime: {text}"),
+    )
 }
 
 /// Runs `f`, turning a panic into [`Code::Panic`].

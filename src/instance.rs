@@ -10,10 +10,7 @@ use std::sync::atomic::AtomicU32;
 
 use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
-use wasmer_types::{
-    ExportIndex, FunctionIndex, MemoryError, Pages, SignatureIndex, TableType,
-    WASM_PAGE_SIZE,
-};
+use wasmer_types::{FunctionIndex, MemoryError, Pages, SignatureIndex, TableType, WASM_PAGE_SIZE};
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObjects,
     VMCallerCheckedAnyfunc, VMConfig, VMFunction, VMFunctionContext, VMFunctionImport,
@@ -33,8 +30,6 @@ pub(crate) struct Instance {
     instance: VMInstance,
     /// Boxed because the instance keeps its address.
     _store: Box<StoreObjects>,
-    /// In the instance; none if there is no memory.
-    memory: Option<NonNull<VMMemoryDefinition>>,
 }
 
 impl Instance {
@@ -42,12 +37,14 @@ impl Instance {
     /// not run.
     ///
     /// # Safety
-    /// `bindings` has one for each import, of the import's type, and stays at its
-    /// address for as long as the instance lives.
+    /// `bindings` has one for each import, of the import's type. It and `published`,
+    /// where the host looks for the memory, stay at their addresses for as long as
+    /// the instance lives.
     pub(crate) unsafe fn new(
         module: &Module,
         bindings: &[UnsafeCell<HostBinding>],
         options: &Options,
+        published: NonNull<VMMemoryDefinition>,
     ) -> Result<Self> {
         let info = module.info();
         let artifact = module.artifact();
@@ -76,7 +73,7 @@ impl Instance {
         for (ty, slot) in info.memories.values().zip(&memory_slots) {
             // SAFETY: the slot is in the instance, and `image` was built for this
             // module's memory, of which there is one at most.
-            let memory = unsafe { GuestMemory::new(*ty, page_limit, image, *slot) };
+            let memory = unsafe { GuestMemory::new(*ty, page_limit, image, *slot, published) };
             let memory = memory.map_err(|error| memory_error(&error))?;
             let memory = VMMemory(Box::new(memory));
             memories.push(InternalStoreHandle::new(context, memory));
@@ -85,7 +82,10 @@ impl Instance {
         for ((index, ty), slot) in info.tables.iter().zip(&table_slots) {
             let style = &artifact.table_styles()[index];
             let limit = options.max_table_elements;
-            let ty = TableType { maximum: Some(ty.maximum.map_or(limit, |it| it.min(limit))), ..*ty };
+            let ty = TableType {
+                maximum: Some(ty.maximum.map_or(limit, |it| it.min(limit))),
+                ..*ty
+            };
             // SAFETY: the slot is in the instance.
             let table = unsafe { VMTable::from_definition(&ty, style, *slot) };
             let table = table.map_err(|error| Error::new(Code::Resource, error))?;
@@ -98,8 +98,12 @@ impl Instance {
             globals.push(InternalStoreHandle::new(context, global));
         }
 
-        let imports =
-            Imports::new(functions, PrimaryMap::new(), PrimaryMap::new(), PrimaryMap::new());
+        let imports = Imports::new(
+            functions,
+            PrimaryMap::new(),
+            PrimaryMap::new(),
+            PrimaryMap::new(),
+        );
         // SAFETY: memories and tables have been written to their slots above; the
         // code is this module's.
         let instance = unsafe {
@@ -120,11 +124,21 @@ impl Instance {
         let mut instance = instance.map_err(|trap| initialisation_trap(&trap))?;
         // Tables only: the image holds the data, and `info` has no start function.
         // SAFETY: comes right after `new`.
-        unsafe { instance.finish_instantiation(&VMConfig { wasm_stack_size: None }, None, &[]) }
-            .map_err(|trap| initialisation_trap(&trap))?;
+        unsafe {
+            instance.finish_instantiation(
+                &VMConfig {
+                    wasm_stack_size: None,
+                },
+                None,
+                &[],
+            )
+        }
+        .map_err(|trap| initialisation_trap(&trap))?;
 
-        let memory = published_memory(module, &memory_slots);
-        Ok(Self { instance, _store: store, memory })
+        Ok(Self {
+            instance,
+            _store: store,
+        })
     }
 
     /// How compiled code is called.
@@ -153,18 +167,21 @@ impl Instance {
         }
     }
 
-    /// The memory that the host sees, or none.
-    pub(crate) fn memory(&self) -> Option<NonNull<VMMemoryDefinition>> {
-        self.memory
-    }
-
     /// The flag of the interrupt checks.
     pub(crate) fn interrupt_flag(&self, module: &Module) -> *const AtomicU32 {
-        let Some(index) = checks::flag_index(module.info()) else { return std::ptr::null() };
+        let Some(index) = checks::flag_index(module.info()) else {
+            return std::ptr::null();
+        };
         let offset = self.instance.vmoffsets().vmctx_vmglobal_definition(index);
         // SAFETY: the offset lies within the instance's own memory; a global's i32 is
         // at the start of its slot, aligned to 16 bytes.
-        unsafe { self.instance.vmctx_ptr().cast::<u8>().add(offset as usize).cast() }
+        unsafe {
+            self.instance
+                .vmctx_ptr()
+                .cast::<u8>()
+                .add(offset as usize)
+                .cast()
+        }
     }
 }
 
@@ -177,7 +194,9 @@ fn import_functions(
     let artifact = module.artifact();
     let mut functions = PrimaryMap::with_capacity(bindings.len());
     for ((_, signature), binding) in info.functions.iter().zip(bindings) {
-        let environment = VMFunctionContext { host_env: binding.get().cast() };
+        let environment = VMFunctionContext {
+            host_env: binding.get().cast(),
+        };
         let body = (import_stub as *const ()).cast();
         let function = VMFunction {
             anyfunc: MaybeInstanceOwned::Host(Box::new(UnsafeCell::new(VMCallerCheckedAnyfunc {
@@ -191,26 +210,23 @@ fn import_functions(
             host_data: Box::new(()),
         };
         let handle = InternalStoreHandle::new(context, function);
-        functions.push(VMFunctionImport { body, environment, handle, include_m0_param: false });
+        functions.push(VMFunctionImport {
+            body,
+            environment,
+            handle,
+            include_m0_param: false,
+        });
     }
     functions
 }
 
-/// The export `memory`, else the only memory there can be.
-fn published_memory(
-    module: &Module,
-    slots: &[NonNull<VMMemoryDefinition>],
-) -> Option<NonNull<VMMemoryDefinition>> {
-    let index = match module.info().exports.get("memory") {
-        Some(ExportIndex::Memory(index)) => index.as_u32() as usize,
-        _ => 0,
-    };
-    slots.get(index).copied()
-}
-
 fn page_limit(options: &Options) -> Pages {
     let pages = options.max_memory_bytes / WASM_PAGE_SIZE as u64;
-    Pages(u32::try_from(pages).unwrap_or(u32::MAX).min(Pages::max_value().0))
+    Pages(
+        u32::try_from(pages)
+            .unwrap_or(u32::MAX)
+            .min(Pages::max_value().0),
+    )
 }
 
 fn check_table(ty: &TableType, options: &Options) -> Result<()> {
@@ -233,5 +249,8 @@ fn memory_error(error: &MemoryError) -> Error {
 fn initialisation_trap(trap: &wasmer_vm::Trap) -> Error {
     let (_, code) = wasmer_compiler::get_trace_and_trapcode(trap);
     let message = code.map_or_else(|| trap.to_string(), |code| code.message().to_owned());
-    Error::new(Code::Trap, format!("wasm trap: {message}, while initialising the instance"))
+    Error::new(
+        Code::Trap,
+        format!("wasm trap: {message}, while initialising the instance"),
+    )
 }

@@ -82,8 +82,12 @@ impl Interrupt {
     /// Starts the deadline of a call, `ticks` from now.
     pub(crate) fn arm(&self, ticks: u64) {
         // One more, because the current tick has partly passed.
-        let deadline = WATCHDOG.ticks.load(Ordering::Relaxed).saturating_add(ticks + 1);
-        self.deadline.store(deadline.min(FIRED - 1), Ordering::Relaxed);
+        let deadline = WATCHDOG
+            .ticks
+            .load(Ordering::Relaxed)
+            .saturating_add(ticks + 1);
+        self.deadline
+            .store(deadline.min(FIRED - 1), Ordering::Relaxed);
         // Either this sees the watchdog asleep or the watchdog sees the deadline.
         fence(Ordering::SeqCst);
         if WATCHDOG.asleep.load(Ordering::Relaxed) {
@@ -144,7 +148,10 @@ struct WatchdogState {
 static WATCHDOG: Watchdog = Watchdog {
     ticks: AtomicU64::new(0),
     asleep: AtomicBool::new(false),
-    state: Mutex::new(WatchdogState { started: false, watched: Vec::new() }),
+    state: Mutex::new(WatchdogState {
+        started: false,
+        watched: Vec::new(),
+    }),
     woken: Condvar::new(),
 };
 
@@ -156,7 +163,10 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
             .name("wasm-deadline".into())
             .spawn(|| WATCHDOG.run())
             .map_err(|error| {
-                Error::new(Code::Resource, format!("cannot start the deadline thread: {error}"))
+                Error::new(
+                    Code::Resource,
+                    format!("cannot start the deadline thread: {error}"),
+                )
             })?;
         state.started = true;
     }
@@ -194,7 +204,10 @@ impl Watchdog {
             self.asleep.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if !state.check(tick) {
-                state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .woken
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             drop(state);
             self.asleep.store(false, Ordering::Relaxed);
@@ -208,7 +221,10 @@ impl WatchdogState {
     fn check(&mut self, tick: u64) -> bool {
         let mut running = false;
         self.watched.retain(|interrupt| {
-            interrupt.upgrade().inspect(|it| running |= it.check(tick)).is_some()
+            interrupt
+                .upgrade()
+                .inspect(|it| running |= it.check(tick))
+                .is_some()
         });
         running
     }

@@ -14,13 +14,17 @@ use wasmer_vm::{LinearMemory, VMMemoryDefinition};
 
 /// Address space of one memory: 4 GiB, and a guard as large for constant offsets.
 /// Must be what wasmer's `MemoryStyle::Static` promises compiled code.
-const RESERVATION: usize =
-    (1 << 32) + MemoryStyle::static_offset_guard_size() as usize;
+const RESERVATION: usize = (2 << 32) + WASM_PAGE_SIZE;
+
+const _: () = assert!(RESERVATION as u64 == (1 << 32) + MemoryStyle::static_offset_guard_size());
 
 fn os_page() -> usize {
     static SIZE: OnceLock<usize> = OnceLock::new();
-    // SAFETY: plain call.
-    *SIZE.get_or_init(|| usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(WASM_PAGE_SIZE))
+    *SIZE.get_or_init(|| {
+        // SAFETY: plain call.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).unwrap_or(WASM_PAGE_SIZE)
+    })
 }
 
 /// An inaccessible stretch of address space, freed when dropped.
@@ -48,7 +52,9 @@ impl Reservation {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        NonNull::new(base.cast()).map(Self).ok_or_else(|| io::Error::other("mmap gave null"))
+        NonNull::new(base.cast())
+            .map(Self)
+            .ok_or_else(|| io::Error::other("mmap gave null"))
     }
 
     /// Makes `[from, to)`, in bytes, readable and writable.
@@ -65,7 +71,11 @@ impl Reservation {
                 libc::PROT_READ | libc::PROT_WRITE,
             )
         };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// Maps the image copy-on-write.
@@ -82,7 +92,11 @@ impl Reservation {
                 0,
             )
         };
-        if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if base == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -129,7 +143,10 @@ impl Image {
         let Some(first) = segments().map(|it| it.offset).min() else {
             return Self::Zero;
         };
-        let end = segments().map(|it| it.offset + it.data.len()).max().unwrap_or(first);
+        let end = segments()
+            .map(|it| it.offset + it.data.len())
+            .max()
+            .unwrap_or(first);
         let offset = first / os_page() * os_page();
         let size = end.next_multiple_of(os_page()) - offset;
         // The file holds the holes between segments too, so they must be few.
@@ -151,7 +168,10 @@ fn image_file<'a>(
     use std::os::unix::fs::FileExt as _;
     // SAFETY: plain call; the descriptor is owned at once.
     let file = unsafe {
-        let fd = libc::memfd_create(c"wasm-memory-image".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        let fd = libc::memfd_create(
+            c"wasm-memory-image".as_ptr(),
+            libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+        );
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -176,24 +196,27 @@ pub(crate) struct GuestMemory {
     ty: MemoryType,
     /// The lower of the module's own maximum and the VM's limit.
     maximum: Pages,
-    /// In the instance; compiled code and the host read it.
+    /// In the instance; compiled code reads it.
     definition: NonNull<VMMemoryDefinition>,
+    /// In the VM; the host reads it.
+    published: NonNull<VMMemoryDefinition>,
 }
 
-// SAFETY: `definition` is written by `grow` alone, which runs on the VM's thread.
+// SAFETY: both are written by `grow` alone, which runs on the VM's thread.
 unsafe impl Send for GuestMemory {}
 // SAFETY: as above.
 unsafe impl Sync for GuestMemory {}
 
 impl GuestMemory {
     /// # Safety
-    /// `definition` is in the instance that will own this memory, and `image` fits
-    /// into the memory's minimum.
+    /// `definition` is in the instance that will own this memory, `published`
+    /// outlives it, and `image` fits into the memory's minimum.
     pub(crate) unsafe fn new(
         ty: MemoryType,
         limit: Pages,
         image: &Image,
         definition: NonNull<VMMemoryDefinition>,
+        published: NonNull<VMMemoryDefinition>,
     ) -> Result<Self, MemoryError> {
         if ty.minimum > limit {
             return Err(MemoryError::Generic(format!(
@@ -203,12 +226,15 @@ impl GuestMemory {
             )));
         }
         let size = bytes(ty.minimum);
-        let failed = |error: io::Error| MemoryError::Generic(format!("out of address space: {error}"));
+        let failed =
+            |error: io::Error| MemoryError::Generic(format!("out of address space: {error}"));
         let reservation = Reservation::new().map_err(failed)?;
         match image {
             Image::Mapped(mapped) => {
                 let end = mapped.offset + mapped.size;
-                reservation.make_accessible(0, mapped.offset).map_err(failed)?;
+                reservation
+                    .make_accessible(0, mapped.offset)
+                    .map_err(failed)?;
                 reservation.map(mapped).map_err(failed)?;
                 reservation.make_accessible(end, size).map_err(failed)?;
             }
@@ -226,15 +252,29 @@ impl GuestMemory {
                 }
             }
         }
-        // SAFETY: by contract.
-        unsafe {
-            definition.write(VMMemoryDefinition {
-                base: reservation.0.as_ptr(),
-                current_length: size,
-            });
-        }
         let maximum = ty.maximum.map_or(limit, |it| it.min(limit));
-        Ok(Self { reservation, ty, maximum, definition })
+        let mut memory = Self {
+            reservation,
+            ty,
+            maximum,
+            definition,
+            published,
+        };
+        memory.publish(size);
+        Ok(memory)
+    }
+
+    /// Tells compiled code and the host.
+    fn publish(&mut self, size: usize) {
+        let definition = VMMemoryDefinition {
+            base: self.reservation.0.as_ptr(),
+            current_length: size,
+        };
+        // SAFETY: by the contract of `new`.
+        unsafe {
+            self.definition.write(definition);
+            self.published.write(definition);
+        }
     }
 }
 
@@ -244,7 +284,10 @@ fn bytes(pages: Pages) -> usize {
 
 impl LinearMemory for GuestMemory {
     fn ty(&self) -> MemoryType {
-        MemoryType { minimum: self.size(), ..self.ty }
+        MemoryType {
+            minimum: self.size(),
+            ..self.ty
+        }
     }
 
     fn size(&self) -> Pages {
@@ -260,7 +303,10 @@ impl LinearMemory for GuestMemory {
 
     fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
         let old = self.size();
-        let too_large = MemoryError::CouldNotGrow { current: old, attempted_delta: delta };
+        let too_large = MemoryError::CouldNotGrow {
+            current: old,
+            attempted_delta: delta,
+        };
         let new = match old.0.checked_add(delta.0) {
             Some(new) if new <= self.maximum.0 => Pages(new),
             _ => return Err(too_large),
@@ -268,8 +314,7 @@ impl LinearMemory for GuestMemory {
         self.reservation
             .make_accessible(bytes(old), bytes(new))
             .map_err(|error| MemoryError::Region(error.to_string()))?;
-        // SAFETY: see `size`.
-        unsafe { self.definition.as_mut() }.current_length = bytes(new);
+        self.publish(bytes(new));
         Ok(old)
     }
 
@@ -282,6 +327,8 @@ impl LinearMemory for GuestMemory {
     }
 
     fn copy(&self) -> Result<Box<dyn LinearMemory + Send + Sync>, MemoryError> {
-        Err(MemoryError::UnsupportedOperation { message: "memories are not copied".into() })
+        Err(MemoryError::UnsupportedOperation {
+            message: "memories are not copied".into(),
+        })
     }
 }

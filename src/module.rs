@@ -1,22 +1,28 @@
 //! Modules: compiled bytecode, shared by all VMs that run it.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use sha2::{Digest as _, Sha256};
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
 use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{
     CompileError, DataInitializerLike as _, DataInitializerLocationLike as _, ExportIndex,
-    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo, VMOffsets,
+    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo,
+    VMOffsets,
 };
 
 use crate::cache;
 use crate::engine;
 use crate::error::{Code, Error, Result, contain};
 use crate::memory::{Image, Segment};
+use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
 use crate::serialize;
+use crate::stack;
 
 /// A compiled module. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -31,9 +37,8 @@ struct Inner {
     /// The instance's layout.
     offsets: VMOffsets,
     imports: Vec<Import>,
-    /// Positions in `imports`, sorted by name.
-    imports_by_name: Vec<u32>,
-    names: HashMap<u32, String>,
+    imports_by_name: ImportIndexes,
+    names: NameSource,
     bytecode_hash: Option<[u8; 32]>,
     precompiled: bool,
     rejection: String,
@@ -49,6 +54,16 @@ pub struct Import {
     pub name: String,
     /// Its type.
     pub ty: FunctionType,
+    /// See [`stack::stack_words`].
+    pub(crate) stack_words: usize,
+    /// The next import of the same name.
+    pub(crate) twin: Option<u32>,
+}
+
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.module, self.name)
+    }
 }
 
 /// What [`Module::load`] starts from.
@@ -59,8 +74,9 @@ pub struct Source<'a> {
     /// Output of [`Module::serialize`], or empty. It is machine code, and must be
     /// trusted like this process's own.
     pub precompiled: &'a [u8],
-    /// Function names for backtraces, in place of those in the name section.
-    pub names: HashMap<u32, String>,
+    /// Function names for backtraces. If there are none, they come from the name
+    /// section, when a backtrace needs them.
+    pub names: FunctionNames,
 }
 
 impl Module {
@@ -69,7 +85,13 @@ impl Module {
     /// # Errors
     /// As [`Module::load`].
     pub fn compile(bytecode: &[u8]) -> Result<Self> {
-        Self::load(Source { bytecode, ..Source::default() }, &Options::default())
+        Self::load(
+            Source {
+                bytecode,
+                ..Source::default()
+            },
+            &Options::default(),
+        )
     }
 
     /// Loads a module: from `source.precompiled` if that fits, else from the code
@@ -117,17 +139,14 @@ impl Module {
         &self.0.imports
     }
 
-    /// The position of an import in [`Module::imports`].
+    /// The position of an import in [`Module::imports`]; the first, if several have
+    /// that name.
     pub fn import(&self, module: &str, name: &str) -> Option<u32> {
-        let imports = &self.0.imports;
-        let key = |index: &u32| {
-            let import = &imports[*index as usize];
-            (import.module.as_str(), import.name.as_str())
-        };
-        let order = &self.0.imports_by_name;
-        // The first of those with that name.
-        let at = order.partition_point(|index| key(index) < (module, name));
-        order.get(at).copied().filter(|index| key(index) == (module, name))
+        self.import_bytes(module.as_bytes(), name.as_bytes())
+    }
+
+    pub(crate) fn import_bytes(&self, module: &[u8], name: &[u8]) -> Option<u32> {
+        self.0.imports_by_name.find(&self.0.imports, module, name)
     }
 
     /// The type of an exported function.
@@ -146,9 +165,9 @@ impl Module {
         &self.0.info.signatures[self.0.info.functions[index]]
     }
 
-    /// The function's name as the loader gave it.
-    pub(crate) fn function_name(&self, index: u32) -> Option<&str> {
-        self.0.names.get(&index).map(String::as_str)
+    /// The function's name, mangled.
+    pub(crate) fn function_name(&self, index: u32) -> Option<Cow<'_, str>> {
+        self.0.names.get(index)
     }
 
     pub(crate) fn artifact(&self) -> &Artifact {
@@ -178,17 +197,28 @@ impl Module {
     }
 }
 
-impl std::fmt::Debug for Module {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module").field("name", &self.0.info.name).finish_non_exhaustive()
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("name", &self.0.info.name)
+            .finish_non_exhaustive()
     }
 }
 
 fn load(source: Source<'_>, options: &Options) -> Result<Module> {
-    let Source { bytecode, precompiled, names } = source;
+    let Source {
+        bytecode,
+        precompiled,
+        names,
+    } = source;
+    let section = if names.is_empty() {
+        names::section(bytecode)
+    } else {
+        &[]
+    };
+    let names = NameSource::new(names, section);
     let mut rejection = String::new();
-    let hash: Option<[u8; 32]> =
-        (!bytecode.is_empty()).then(|| Sha256::digest(bytecode).into());
+    let hash: Option<[u8; 32]> = (!bytecode.is_empty()).then(|| Sha256::digest(bytecode).into());
 
     if !precompiled.is_empty() {
         match serialize::read(precompiled, hash.as_ref()) {
@@ -214,8 +244,8 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
     }
     let (engine, artifact) = compile(bytecode)?;
     if let Some(dir) = cache
-        && let Err(error) = serialize::write(&artifact, &hash)
-            .and_then(|code| cache::store(dir, &hash, &code))
+        && let Err(error) =
+            serialize::write(&artifact, &hash).and_then(|code| cache::store(dir, &hash, &code))
     {
         rejection = error.message().to_owned();
     }
@@ -235,7 +265,10 @@ fn compile(bytecode: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
 }
 
 #[cfg(feature = "cranelift")]
-fn compile_with(engine: &Engine, bytecode: &[u8]) -> std::result::Result<Arc<Artifact>, CompileError> {
+fn compile_with(
+    engine: &Engine,
+    bytecode: &[u8],
+) -> std::result::Result<Arc<Artifact>, CompileError> {
     engine.validate(bytecode)?;
     engine.compile(bytecode)
 }
@@ -248,7 +281,7 @@ fn compile_with(_: &Engine, _: &[u8]) -> std::result::Result<Arc<Artifact>, Comp
 fn finish(
     engine: Engine,
     artifact: Arc<Artifact>,
-    names: HashMap<u32, String>,
+    names: NameSource,
     bytecode_hash: Option<[u8; 32]>,
     precompiled: bool,
     rejection: String,
@@ -259,12 +292,8 @@ fn finish(
         // wasmer would run it without our stacks and host functions.
         Arc::make_mut(&mut info).start_function = None;
     }
-    let imports = function_imports(&info)?;
-    let mut imports_by_name: Vec<u32> = (0..).take(imports.len()).collect();
-    imports_by_name.sort_by_key(|index| {
-        let import = &imports[*index as usize];
-        (&import.module, &import.name, *index)
-    });
+    let mut imports = function_imports(&info)?;
+    let imports_by_name = ImportIndexes::new(&mut imports);
     Ok(Module(Arc::new(Inner {
         artifact,
         _engine: engine,
@@ -281,16 +310,63 @@ fn finish(
     })))
 }
 
+/// Finds imports by name, without allocating: a host asks for each of its functions
+/// in each VM.
+struct ImportIndexes {
+    hasher: DefaultHashBuilder,
+    table: HashTable<u32>,
+}
+
+impl ImportIndexes {
+    /// Also links imports of the same name.
+    fn new(imports: &mut [Import]) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let mut table = HashTable::with_capacity(imports.len());
+        // Backwards, so that each finds the next of its name.
+        for index in (0..imports.len()).rev() {
+            let key = imports[index].key();
+            let hash = hasher.hash_one(key);
+            let this = u32::try_from(index).unwrap_or(u32::MAX);
+            let twin =
+                match table.find_mut(hash, |other: &u32| imports[*other as usize].key() == key) {
+                    Some(slot) => Some(std::mem::replace(slot, this)),
+                    None => {
+                        let rehash = |other: &u32| hasher.hash_one(imports[*other as usize].key());
+                        table.insert_unique(hash, this, rehash);
+                        None
+                    }
+                };
+            imports[index].twin = twin;
+        }
+        Self { hasher, table }
+    }
+
+    fn find(&self, imports: &[Import], module: &[u8], name: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one((module, name));
+        let same = |index: &u32| imports[*index as usize].key() == (module, name);
+        self.table.find(hash, same).copied()
+    }
+}
+
+impl Import {
+    fn key(&self) -> (&[u8], &[u8]) {
+        (self.module.as_bytes(), self.name.as_bytes())
+    }
+}
+
 fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
     let mut imports = Vec::with_capacity(info.num_imported_functions);
     for (key, index) in &info.imports {
         let kind = match index {
             ImportIndex::Function(function) => {
                 debug_assert_eq!(function.index(), imports.len());
+                let ty = &info.signatures[info.functions[*function]];
                 imports.push(Import {
                     module: key.module.clone(),
                     name: key.field.clone(),
-                    ty: info.signatures[info.functions[*function]].clone(),
+                    stack_words: stack::stack_words(ty.params()),
+                    ty: ty.clone(),
+                    twin: None,
                 });
                 continue;
             }
@@ -321,7 +397,11 @@ fn initial_image(artifact: &Artifact, info: &ModuleInfo) -> Result<Image> {
         )
     };
     // No segment can exist without a memory: validated.
-    let limit = info.memories.values().next().map_or(0, |it| u64::from(it.minimum.0) << 16);
+    let limit = info
+        .memories
+        .values()
+        .next()
+        .map_or(0, |it| u64::from(it.minimum.0) << 16);
     let globals = initial_globals(info);
     let mut segments = Vec::new();
     for initializer in artifact.data_initializers() {
@@ -357,7 +437,10 @@ fn initial_globals(info: &ModuleInfo) -> Vec<Option<i32>> {
 }
 
 fn known(values: &[Option<i32>], global: GlobalIndex, info: &ModuleInfo) -> Option<i32> {
-    values.get(info.local_global_index(global)?.index()).copied().flatten()
+    values
+        .get(info.local_global_index(global)?.index())
+        .copied()
+        .flatten()
 }
 
 /// Evaluates a constant expression of type i32.

@@ -79,16 +79,33 @@ impl Options {
         }
         let mut options = Self::default();
         let mut deadline_ms = 0_u64;
-        number(&variable, "RUST_WASM_MAX_MEMORY_BYTES", &mut options.max_memory_bytes)?;
-        number(&variable, "RUST_WASM_MAX_TABLE_ELEMENTS", &mut options.max_table_elements)?;
-        number(&variable, "RUST_WASM_MAX_BACKTRACE_FRAMES", &mut options.max_backtrace_frames)?;
-        number(&variable, "RUST_WASM_GUEST_STACK_BYTES", &mut options.guest_stack_bytes)?;
+        number(
+            &variable,
+            "RUST_WASM_MAX_MEMORY_BYTES",
+            &mut options.max_memory_bytes,
+        )?;
+        number(
+            &variable,
+            "RUST_WASM_MAX_TABLE_ELEMENTS",
+            &mut options.max_table_elements,
+        )?;
+        number(
+            &variable,
+            "RUST_WASM_MAX_BACKTRACE_FRAMES",
+            &mut options.max_backtrace_frames,
+        )?;
+        number(
+            &variable,
+            "RUST_WASM_GUEST_STACK_BYTES",
+            &mut options.guest_stack_bytes,
+        )?;
         number(&variable, "RUST_WASM_CALL_DEADLINE_MS", &mut deadline_ms)?;
         if deadline_ms > 0 {
             options.call_deadline = Some(Duration::from_millis(deadline_ms));
         }
-        options.cache_dir =
-            variable("RUST_WASM_CACHE_DIR").filter(|it| !it.is_empty()).map(PathBuf::from);
+        options.cache_dir = variable("RUST_WASM_CACHE_DIR")
+            .filter(|it| !it.is_empty())
+            .map(PathBuf::from);
         options.check()?;
         Ok(options)
     }

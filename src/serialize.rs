@@ -32,7 +32,11 @@ pub(crate) fn write(artifact: &Artifact, bytecode_hash: &[u8; 32]) -> Result<Vec
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
     // A few hundred bytes.
-    out.extend_from_slice(&u32::try_from(fingerprint.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(
+        &u32::try_from(fingerprint.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
     out.extend_from_slice(bytecode_hash);
     out.extend_from_slice(fingerprint);
     out.extend_from_slice(&code);
@@ -64,7 +68,9 @@ fn check<'a>(data: &'a [u8], bytecode_hash: Option<&[u8; 32]>) -> Result<&'a [u8
     if !header.starts_with(MAGIC) {
         return Err(refuse("it was not made by this runtime"));
     }
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     if crc32fast::hash(&data[20..]) != word(16) {
         return Err(refuse("it is damaged: the checksum does not match"));
     }
@@ -85,7 +91,10 @@ fn check<'a>(data: &'a [u8], bytecode_hash: Option<&[u8; 32]>) -> Result<&'a [u8
 }
 
 fn refuse(reason: impl std::fmt::Display) -> Error {
-    Error::new(Code::Incompatible, format!("precompiled code not used: {reason}"))
+    Error::new(
+        Code::Incompatible,
+        format!("precompiled code not used: {reason}"),
+    )
 }
 
 #[cfg(test)]
@@ -96,7 +105,11 @@ mod tests {
         let fingerprint = engine::fingerprint().as_bytes();
         let mut data = MAGIC.to_vec();
         data.extend_from_slice(&[0; 4]);
-        data.extend_from_slice(&u32::try_from(fingerprint.len()).expect("short").to_le_bytes());
+        data.extend_from_slice(
+            &u32::try_from(fingerprint.len())
+                .expect("short")
+                .to_le_bytes(),
+        );
         data.extend_from_slice(&[7; 32]);
         data.extend_from_slice(fingerprint);
         data.extend_from_slice(b"code");

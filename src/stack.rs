@@ -59,11 +59,17 @@ pub(crate) struct CallState {
     host_sp: usize,
     /// Not zero: a host function asked for a trap.
     pub(crate) trap_pending: usize,
+    /// How many of the VM's calls are on the stack.
+    pub(crate) depth: usize,
 }
 
 impl CallState {
     pub(crate) const fn new() -> Self {
-        Self { host_sp: 0, trap_pending: 0 }
+        Self {
+            host_sp: 0,
+            trap_pending: 0,
+            depth: 0,
+        }
     }
 }
 
@@ -94,9 +100,11 @@ pub(crate) enum Fault {
     Resource(String),
 }
 
-type Outcome = Result<(), Fault>;
+/// Boxed, so that the fast path returns a null pointer.
+pub(crate) type Outcome = Result<(), Box<Fault>>;
 
 /// The thread's parked coroutine.
+#[repr(C)]
 struct Parked {
     guest_stack_bytes: usize,
     base: DefaultStack,
@@ -156,33 +164,38 @@ pub(crate) unsafe fn call(
         }
         (*parked).busy = true;
         (*parked).state = state;
-        let outer_sp = (*state).host_sp;
-        let trapped = enter(
+        (*state).depth += 1;
+        // On return, `enter` has undone all three.
+        let exit = enter(
             state,
             callee.vmctx,
             callee.body,
             values,
             callee.trampoline,
-            (*parked).guest_sp,
+            parked,
         );
-        (*state).host_sp = outer_sp;
-        (*parked).busy = false;
-        if trapped != 0 {
-            return trapped_outcome(parked);
+        if exit.trapped != 0 {
+            return trapped(exit.outer_sp);
         }
     }
     Ok(())
 }
 
-/// # Safety
-/// `parked` is this thread's and its coroutine has just ended.
+/// Undoes what [`call`] did and `enter` could not, and tells why.
 #[cold]
-unsafe fn trapped_outcome(parked: *mut Parked) -> Outcome {
-    PARKED.set(ptr::null_mut());
-    // SAFETY: by contract; the next call parks a new coroutine.
-    let outcome = unsafe { std::mem::replace(&mut (*parked).outcome, Ok(())) };
+fn trapped(outer_sp: usize) -> Outcome {
+    let parked = PARKED.replace(ptr::null_mut());
+    // SAFETY: it is this thread's; its coroutine has just ended, so that the next
+    // call has to park a new one. `state` is of the call that trapped.
+    let outcome = unsafe {
+        let state = (*parked).state;
+        (*state).host_sp = outer_sp;
+        (*state).depth -= 1;
+        (*parked).busy = false;
+        std::mem::replace(&mut (*parked).outcome, Ok(()))
+    };
     match outcome {
-        Ok(()) => Err(Fault::Resource("the guest stack ended unexpectedly".into())),
+        Ok(()) => Err(resource("the guest stack ended unexpectedly")),
         fault => fault,
     }
 }
@@ -209,7 +222,7 @@ unsafe fn call_slow(
 
 /// Makes this thread ready for calls. Idempotent; only calls with another stack size
 /// or after a trap need more.
-pub(crate) fn warm(guest_stack_bytes: usize) -> Result<(), Fault> {
+pub(crate) fn warm(guest_stack_bytes: usize) -> Outcome {
     let parked = PARKED.get();
     // SAFETY: see `call`.
     let ready = !parked.is_null()
@@ -228,13 +241,13 @@ enum Parking {
 }
 
 /// Parks a coroutine with a guest stack of this size. None may be busy.
-fn park(guest_stack_bytes: usize) -> Result<Parking, Fault> {
+fn park(guest_stack_bytes: usize) -> Result<Parking, Box<Fault>> {
     if PARKED.get().is_null() {
         // Makes wasmer register its thread-locals before `OWNER`, so that they are
         // still there when `OWNER` is dropped at the end of the thread.
         // SAFETY: the closure does nothing.
         unsafe { wasmer_vm::catch_traps(None, &config(guest_stack_bytes), || ()) }
-            .map_err(Fault::Trap)?;
+            .map_err(|trap| Box::new(Fault::Trap(trap)))?;
     }
     OWNER
         .try_with(|owner| {
@@ -276,7 +289,12 @@ impl Parked {
         // either from `park_here` or with an outcome.
         unsafe {
             (*this).state = &raw mut state;
-            boot(&raw mut state.host_sp, (*this).base.base().get(), run_parked, this.cast());
+            boot(
+                &raw mut state.host_sp,
+                (*this).base.base().get(),
+                run_parked,
+                this.cast(),
+            );
             if (*this).guest_sp == 0 {
                 return std::mem::replace(&mut (*this).outcome, Ok(()));
             }
@@ -311,8 +329,7 @@ unsafe extern "C" fn run_parked(parked: *mut ()) {
     unsafe {
         let config = config((*parked).guest_stack_bytes);
         // `park_here` returns when the coroutine is to close.
-        let park_here =
-            move || switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
+        let park_here = move || switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::catch_traps(None, &config, park_here)
         }));
@@ -342,18 +359,33 @@ unsafe fn call_nested(
 ) -> Outcome {
     let depth = NESTING.get();
     if depth >= MAX_NESTING {
-        return Err(Fault::Resource(format!("calls nest more than {MAX_NESTING} deep")));
+        return Err(resource(format!("calls nest more than {MAX_NESTING} deep")));
     }
-    let spare = OWNER.try_with(|owner| owner.borrow_mut().spare.pop()).ok().flatten();
+    let spare = OWNER
+        .try_with(|owner| owner.borrow_mut().spare.pop())
+        .ok()
+        .flatten();
     let base = spare.map_or_else(base_stack, Ok)?;
-    let mut call =
-        NestedCall { state, guest_stack_bytes, callee: *callee, values, outcome: Ok(()) };
+    let mut call = NestedCall {
+        state,
+        guest_stack_bytes,
+        callee: *callee,
+        values,
+        outcome: Ok(()),
+    };
     NESTING.set(depth + 1);
     // SAFETY: by contract for the callee; the base stack is unused, and `run_nested`
     // comes back to `state.host_sp`.
     unsafe {
         let outer_sp = (*state).host_sp;
-        boot(&raw mut (*state).host_sp, base.base().get(), run_nested, (&raw mut call).cast());
+        (*state).depth += 1;
+        boot(
+            &raw mut (*state).host_sp,
+            base.base().get(),
+            run_nested,
+            (&raw mut call).cast(),
+        );
+        (*state).depth -= 1;
         (*state).host_sp = outer_sp;
     }
     NESTING.set(depth);
@@ -384,18 +416,24 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
 fn flatten(outcome: std::thread::Result<Result<(), Trap>>) -> Outcome {
     match outcome {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(trap)) => Err(Fault::Trap(trap)),
-        Err(panic) => Err(Fault::Panic(panic)),
+        Ok(Err(trap)) => Err(Box::new(Fault::Trap(trap))),
+        Err(panic) => Err(Box::new(Fault::Panic(panic))),
     }
 }
 
 fn config(guest_stack_bytes: usize) -> VMConfig {
-    VMConfig { wasm_stack_size: Some(guest_stack_bytes) }
+    VMConfig {
+        wasm_stack_size: Some(guest_stack_bytes),
+    }
 }
 
-fn base_stack() -> Result<DefaultStack, Fault> {
+fn base_stack() -> Result<DefaultStack, Box<Fault>> {
     DefaultStack::new(BASE_STACK_BYTES)
-        .map_err(|error| Fault::Resource(format!("cannot map a stack: {error}")))
+        .map_err(|error| resource(format!("cannot map a stack: {error}")))
+}
+
+fn resource(message: impl Into<String>) -> Box<Fault> {
+    Box::new(Fault::Resource(message.into()))
 }
 
 /// The number of arguments that the System V calling convention passes on the stack
@@ -409,9 +447,9 @@ pub(crate) fn stack_words(params: &[wasmer_types::Type]) -> usize {
 }
 
 // The assembly. `boot`, `enter` and `switch` leave the same frame on the stack that
-// they leave: return address, rbp, rbx, r12-r15, eight bytes of padding; rsp is then
-// aligned to 16, as a call needs it, and is what `host_sp` and `guest_sp` hold.
-// `switch` and `leave` resume such a frame; rax tells how.
+// they leave: return address, rbp, rbx, r12-r15, one word; rsp is then aligned to 16,
+// as a call needs it, and is what `host_sp` and `guest_sp` hold. `switch` and `leave`
+// resume such a frame; rax tells how, and rdx returns that one word.
 //
 // Unwinding must stop at `enter`, `boot` and `call_here`: a guest's exception that
 // nobody catches must not be offered to the proxy's handlers. Hence the undefined
@@ -426,14 +464,13 @@ macro_rules! save_frame {
          push r12
          push r13
          push r14
-         push r15
-         sub rsp, 8"
+         push r15"
     };
 }
 
 macro_rules! restore_frame {
     () => {
-        "add rsp, 8
+        "pop rdx
          pop r15
          pop r14
          pop r13
@@ -457,6 +494,7 @@ unsafe extern "C" fn boot(
         ".cfi_startproc",
         ".cfi_undefined rip",
         save_frame!(),
+        "push 0",
         "mov [rdi], rsp",
         "mov rsp, rsi",
         "mov rdi, rcx",
@@ -466,7 +504,17 @@ unsafe extern "C" fn boot(
     )
 }
 
-/// Calls the guest at `guest_sp`. Returns 0 when it returns and 1 when it trapped.
+/// How [`enter`] ended.
+#[repr(C)]
+struct Exit {
+    trapped: usize,
+    /// After a trap: the outer `host_sp`.
+    outer_sp: usize,
+}
+
+/// Calls the guest on the parked stack. On return, it has restored `host_sp`,
+/// `depth` and `busy`: doing so here keeps the caller's frame small, and the guest
+/// preserves the registers that the saved frame holds, so they need no reloading.
 #[unsafe(naked)]
 unsafe extern "C" fn enter(
     state: *mut CallState,
@@ -474,23 +522,36 @@ unsafe extern "C" fn enter(
     body: *const VMFunctionBody,
     values: *mut RawValue,
     trampoline: VMTrampoline,
-    guest_sp: usize,
-) -> usize {
+    parked: *mut Parked,
+) -> Exit {
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined rip",
         save_frame!(),
+        "push [rdi + {host_sp}]",
+        "mov rbx, rdi",
+        "mov r12, r9",
         "mov [rdi + {host_sp}], rsp",
-        "mov rsp, r9",
+        "mov rsp, [r9 + {guest_sp}]",
         "mov rdi, rsi",
         "mov rsi, rdx",
         "mov rdx, rcx",
         "call r8",
-        "lea rsp, [rbp - 48]",
+        "mov rax, [rbp - 48]",
+        "mov [rbx + {host_sp}], rax",
+        "dec qword ptr [rbx + {depth}]",
+        "mov byte ptr [r12 + {busy}], 0",
+        "mov rbx, [rbp - 8]",
+        "mov r12, [rbp - 16]",
         "xor eax, eax",
-        restore_frame!(),
+        "mov rsp, rbp",
+        "pop rbp",
+        "ret",
         ".cfi_endproc",
         host_sp = const offset_of!(CallState, host_sp),
+        depth = const offset_of!(CallState, depth),
+        guest_sp = const offset_of!(Parked, guest_sp),
+        busy = const offset_of!(Parked, busy),
     )
 }
 
@@ -521,6 +582,7 @@ unsafe extern "C" fn switch(save: *mut usize, to: usize) {
         ".cfi_startproc",
         ".cfi_undefined rip",
         save_frame!(),
+        "push 0",
         "mov [rdi], rsp",
         "mov rsp, rsi",
         "xor eax, eax",

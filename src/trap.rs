@@ -56,7 +56,11 @@ pub(crate) enum Kind {
 pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
     if let Some(host) = trap.downcast_ref::<HostTrap>() {
         let backtrace = format_backtrace(&host.frames, module, max_frames);
-        return Report { kind: Kind::HostTrap, message: host.to_string(), backtrace };
+        return Report {
+            kind: Kind::HostTrap,
+            message: host.to_string(),
+            backtrace,
+        };
     }
     let (frames, code) = get_trace_and_trapcode(trap);
     let (kind, message) = match code {
@@ -64,13 +68,25 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
         Some(code) => (Kind::Other, code.message().to_owned()),
         None => (Kind::Other, trap.to_string()),
     };
-    Report { kind, message, backtrace: format_backtrace(&frames, module, max_frames) }
+    Report {
+        kind,
+        message,
+        backtrace: format_backtrace(&frames, module, max_frames),
+    }
 }
 
 /// An error for a trap that is no interrupt.
 pub(crate) fn to_error(report: Report) -> Error {
-    let code = if report.kind == Kind::HostTrap { Code::HostTrap } else { Code::Trap };
-    Error::with_backtrace(code, format!("wasm trap: {}", report.message), report.backtrace)
+    let code = if report.kind == Kind::HostTrap {
+        Code::HostTrap
+    } else {
+        Code::Trap
+    };
+    Error::with_backtrace(
+        code,
+        format!("wasm trap: {}", report.message),
+        report.backtrace,
+    )
 }
 
 /// A line per frame: index, offset in the module, demangled name.
@@ -83,8 +99,8 @@ fn format_backtrace(frames: &[FrameInfo], module: &Module, max_frames: u32) -> S
         }
         let function = frame.func_index();
         let _ = write!(text, "{index:>3}:  {:#x} - ", frame.module_offset());
-        match module.function_name(function).or_else(|| frame.function_name()) {
-            Some(name) => text.push_str(&demangle(name)),
+        match module.function_name(function) {
+            Some(name) => text.push_str(&demangle(&name)),
             None => {
                 let _ = write!(text, "function[{function}]");
             }

@@ -7,10 +7,11 @@
 //! ```
 
 use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
-use std::collections::HashMap;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use wasmer_types::{FunctionType, Type};
+use hashbrown::HashMap;
+use wasmer_types::{FunctionIndex, FunctionType};
 use wasmer_vm::VMMemoryDefinition;
 
 use crate::call::RawFunc;
@@ -19,10 +20,8 @@ use crate::instance::Instance;
 use crate::interrupt::{self, Interrupt};
 use crate::module::Module;
 use crate::options::Options;
-use crate::stack::{self, CallState, HostBinding};
-
-/// The most parameters that a host function may have.
-pub const MAX_HOST_PARAMS: usize = 16;
+use crate::signature::{Wanted, check_host_type};
+use crate::stack::{CallState, HostBinding};
 
 /// A VM. It may move between threads, but is used by one at a time; only its
 /// [`Terminator`] is shared.
@@ -43,9 +42,9 @@ pub(crate) struct Inner {
     /// The deadline in watchdog ticks; 0 for none.
     pub(crate) deadline_ticks: u64,
     pub(crate) life: Cell<Life>,
-    /// How many of this VM's calls are on the stack.
-    pub(crate) depth: Cell<u32>,
     pub(crate) state: UnsafeCell<CallState>,
+    /// Written by the instance's memory.
+    memory: UnsafeCell<VMMemoryDefinition>,
     /// The message of a pending host trap.
     pub(crate) trap_message: RefCell<String>,
     // The instance points at the bindings, so it is dropped first.
@@ -64,8 +63,8 @@ pub(crate) enum Life {
 
 #[derive(Default)]
 struct Funcs {
-    by_name: HashMap<Box<str>, FuncId>,
-    // Boxed: the C ABI hands out their addresses.
+    by_index: HashMap<FunctionIndex, FuncId>,
+    #[allow(clippy::vec_box, reason = "the C ABI hands out their addresses")]
     list: Vec<Box<RawFunc>>,
 }
 
@@ -101,7 +100,10 @@ impl Vm {
         let mut deadline_ticks = 0;
         if let Some(deadline) = options.call_deadline {
             interrupt::watch(&interrupt)?;
-            let ticks = deadline.as_nanos().div_ceil(interrupt::TICK.as_nanos()).max(1);
+            let ticks = deadline
+                .as_nanos()
+                .div_ceil(interrupt::TICK.as_nanos())
+                .max(1);
             deadline_ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         }
         let unbound = || {
@@ -118,11 +120,16 @@ impl Vm {
             interrupt,
             deadline_ticks,
             life: Cell::new(Life::Loaded),
-            depth: Cell::new(0),
             state: UnsafeCell::new(CallState::new()),
+            memory: UnsafeCell::new(VMMemoryDefinition {
+                base: std::ptr::null_mut(),
+                current_length: 0,
+            }),
             trap_message: RefCell::default(),
             instance: OnceCell::new(),
-            bindings: std::iter::repeat_with(unbound).take(module.imports().len()).collect(),
+            bindings: std::iter::repeat_with(unbound)
+                .take(module.imports().len())
+                .collect(),
             name: RefCell::default(),
             funcs: RefCell::default(),
         })))
@@ -162,34 +169,51 @@ impl Vm {
         function: HostFn,
         data: *mut (),
     ) -> Result<()> {
+        // SAFETY: by contract.
+        unsafe { self.define_as(import, ty, function, data) }
+    }
+
+    /// # Safety
+    /// As for [`Self::define`].
+    pub(crate) unsafe fn define_as(
+        &self,
+        import: u32,
+        ty: &impl Wanted,
+        function: HostFn,
+        data: *mut (),
+    ) -> Result<()> {
         self.0.expect_life(Life::Loaded, "define an import")?;
         let imports = self.0.module.imports();
-        let Some(wanted) = imports.get(import as usize) else {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                format!("import {import} of {}", imports.len()),
-            ));
-        };
-        let name = || format!("host function {}.{}", wanted.module, wanted.name);
-        check_host_type(ty).map_err(|error| error.context(name()))?;
-        let binding = HostBinding {
-            function,
-            data,
-            state: self.0.state.get(),
-            stack_words: stack::stack_words(ty.params()),
-        };
-        for (slot, other) in self.0.bindings.iter().zip(imports) {
-            if (&other.module, &other.name) != (&wanted.module, &wanted.name) {
-                continue;
-            }
-            if other.ty != *ty {
+        let mut next = Some(import);
+        while let Some(index) = next {
+            let Some(wanted) = imports.get(index as usize) else {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    format!("import {index} of {}", imports.len()),
+                ));
+            };
+            if !ty.is(&wanted.ty) {
                 return Err(Error::new(
                     Code::Link,
-                    format!("{} is {}, but the module imports it as {}", name(), show(ty), show(&other.ty)),
+                    format!(
+                        "host function {wanted} is {}, but the module imports it as {}",
+                        ty.show(),
+                        wanted.ty.show()
+                    ),
                 ));
             }
+            check_host_type(&wanted.ty)
+                .map_err(|error| error.context(format!("host function {wanted}")))?;
             // SAFETY: not linked, so no compiled code reads it.
-            unsafe { slot.get().write(HostBinding { ..binding }) };
+            unsafe {
+                self.0.bindings[index as usize].get().write(HostBinding {
+                    function,
+                    data,
+                    state: self.0.state.get(),
+                    stack_words: wanted.stack_words,
+                });
+            }
+            next = wanted.twin;
         }
         Ok(())
     }
@@ -213,15 +237,12 @@ impl Vm {
         result
     }
 
-    /// The linear memory's address and size in bytes: the export `memory`, else the
-    /// only memory, else (or before [`Vm::link`]) one of size 0. The place is stable;
-    /// its contents change when memory grows.
+    /// Where the linear memory's address and size in bytes stand. The place is stable
+    /// for the VM's life; what it says changes when memory grows, and is size 0
+    /// before [`Vm::link`] and without a memory. A module has one memory at most, so
+    /// it does not matter under which name it is exported.
     pub fn memory(&self) -> *const VMMemoryDefinition {
-        struct Empty(VMMemoryDefinition);
-        static EMPTY: Empty =
-            Empty(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
-        let memory = self.0.instance.get().and_then(Instance::memory);
-        memory.map_or(&raw const EMPTY.0, |it| it.as_ptr().cast_const())
+        self.0.memory.get()
     }
 
     /// Looks up an exported function of this type. `None` if nothing of that name is
@@ -231,37 +252,53 @@ impl Vm {
     /// [`Code::Link`] if it has another type; [`Code::InvalidState`] before
     /// [`Vm::link`].
     pub fn func(&self, name: &str, ty: &FunctionType) -> Result<Option<FuncId>> {
+        self.func_as(name, ty)
+    }
+
+    pub(crate) fn func_as(&self, name: &str, ty: &impl Wanted) -> Result<Option<FuncId>> {
         self.0.expect_life(Life::Linked, "look up a function")?;
-        let Some(export) = self.0.module.export(name) else { return Ok(None) };
+        let (Some(export), Some(instance)) = (self.0.module.export(name), self.0.instance.get())
+        else {
+            return Ok(None);
+        };
         let actual = self.0.module.function_type(export);
-        if actual != ty {
+        if !ty.is(actual) {
             return Err(Error::new(
                 Code::Link,
-                format!("exported function {name} is {}, expected {}", show(actual), show(ty)),
+                format!(
+                    "exported function {name} is {}, expected {}",
+                    actual.show(),
+                    ty.show()
+                ),
             ));
         }
-        let mut funcs = self.0.funcs.borrow_mut();
-        if let Some(id) = funcs.by_name.get(name) {
-            return Ok(Some(*id));
-        }
-        let Some(instance) = self.0.instance.get() else { return Ok(None) };
-        let callee = instance.callee(&self.0.module, &self.0.bindings, export);
-        let slots = actual.params().len().max(actual.results().len());
-        let id = FuncId(u32::try_from(funcs.list.len()).unwrap_or(u32::MAX));
-        funcs.list.push(Box::new(RawFunc { vm: &raw const *self.0, callee, slots }));
-        funcs.by_name.insert(name.into(), id);
+        let Funcs { by_index, list } = &mut *self.0.funcs.borrow_mut();
+        let id = *by_index.entry(export).or_insert_with(|| {
+            list.push(Box::new(RawFunc {
+                vm: &raw const *self.0,
+                callee: instance.callee(&self.0.module, &self.0.bindings, export),
+                slots: actual.params().len().max(actual.results().len()),
+            }));
+            // There are fewer functions than 2^32.
+            FuncId(u32::try_from(list.len() - 1).unwrap_or(u32::MAX))
+        });
         Ok(Some(id))
     }
 
     /// The function behind an id of this VM.
     pub(crate) fn raw_func(&self, id: FuncId) -> Option<*const RawFunc> {
-        self.0.funcs.borrow().list.get(id.0 as usize).map(|it| &raw const **it)
+        self.0
+            .funcs
+            .borrow()
+            .list
+            .get(id.0 as usize)
+            .map(|it| &raw const **it)
     }
 
     /// From within a host function: makes the guest trap with this message when the
     /// host function returns. Outside a call it does nothing.
     pub fn trap(&self, message: &str) {
-        if self.0.depth.get() > 0 {
+        if self.0.is_running() {
             *self.0.trap_message.borrow_mut() = message.to_owned();
             // SAFETY: this thread is the one that uses the VM.
             unsafe { (*self.0.state.get()).trap_pending = 1 };
@@ -270,11 +307,16 @@ impl Vm {
 
     /// Whether one of the VM's calls is on the stack.
     pub fn is_running(&self) -> bool {
-        self.0.depth.get() > 0
+        self.0.is_running()
     }
 }
 
 impl Inner {
+    pub(crate) fn is_running(&self) -> bool {
+        // SAFETY: this thread is the one that uses the VM.
+        unsafe { (*self.state.get()).depth > 0 }
+    }
+
     fn instantiate(&self) -> Result<()> {
         let missing: Vec<String> = self
             .bindings
@@ -282,16 +324,22 @@ impl Inner {
             .zip(self.module.imports())
             // SAFETY: no compiled code exists that could write to it.
             .filter(|(binding, _)| unsafe { (*binding.get()).function.is_null() })
-            .map(|(_, import)| format!("{}.{} {}", import.module, import.name, show(&import.ty)))
+            .map(|(_, import)| format!("{import} {}", import.ty.show()))
             .collect();
         if !missing.is_empty() {
             return Err(Error::new(
                 Code::Link,
-                format!("the module imports functions that the host does not have: {}", missing.join(", ")),
+                format!(
+                    "the module imports functions that the host does not have: {}",
+                    missing.join(", ")
+                ),
             ));
         }
         // SAFETY: all bindings are set, and live as long as `self`.
-        let instance = unsafe { Instance::new(&self.module, &self.bindings, &self.options)? };
+        let instance = unsafe {
+            let memory = NonNull::new_unchecked(self.memory.get());
+            Instance::new(&self.module, &self.bindings, &self.options, memory)?
+        };
         let flag = instance.interrupt_flag(&self.module);
         let instance = self.instance.get_or_init(|| instance);
         // SAFETY: detached when `self` is dropped, before the instance.
@@ -299,7 +347,11 @@ impl Inner {
 
         if let Some(start) = self.module.start() {
             let callee = instance.callee(&self.module, &self.bindings, start);
-            let func = RawFunc { vm: &raw const *self, callee, slots: 0 };
+            let func = RawFunc {
+                vm: &raw const *self,
+                callee,
+                slots: 0,
+            };
             // SAFETY: a start function has neither parameters nor results.
             unsafe { func.call(std::ptr::null_mut()) }
                 .map_err(|error| error.context("start function"))?;
@@ -322,7 +374,10 @@ impl Inner {
             Life::Failed => "has failed",
         };
         let name = self.name.borrow();
-        Error::new(Code::InvalidState, format!("cannot {action}: VM \"{name}\" {state}"))
+        Error::new(
+            Code::InvalidState,
+            format!("cannot {action}: VM \"{name}\" {state}"),
+        )
     }
 }
 
@@ -330,27 +385,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.interrupt.detach();
     }
-}
-
-/// A host function must be one that C can express and `import_stub` can pass on.
-fn check_host_type(ty: &FunctionType) -> Result<()> {
-    let plain = |ty: &Type| matches!(ty, Type::I32 | Type::I64 | Type::F32 | Type::F64);
-    if ty.params().len() <= MAX_HOST_PARAMS
-        && ty.results().len() <= 1
-        && ty.params().iter().chain(ty.results()).all(plain)
-    {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::InvalidArgument,
-        format!("a host function cannot be {}: at most {MAX_HOST_PARAMS} numbers and one result", show(ty)),
-    ))
-}
-
-/// A function type in the text format.
-fn show(ty: &FunctionType) -> String {
-    fn list(types: &[Type]) -> String {
-        types.iter().map(|it| it.to_string().to_lowercase()).collect::<Vec<_>>().join(", ")
-    }
-    format!("({}) -> ({})", list(ty.params()), list(ty.results()))
 }

@@ -1,13 +1,13 @@
 //! The header's plain types, and their checked conversion.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::{FunctionType, Type};
+use crate::names::FunctionNames;
+use crate::signature::Codes;
 
 /// `rust_wasm_slice_t`: borrowed bytes.
 #[derive(Clone, Copy)]
@@ -38,6 +38,21 @@ pub struct Name {
     pub name: Slice,
 }
 
+/// `rust_wasm_memory_t`: wasmer's own record, under the header's names.
+#[repr(C)]
+pub struct Memory {
+    /// First byte.
+    pub data: *mut u8,
+    /// Bytes.
+    pub size: usize,
+}
+
+const _: () = assert!(
+    size_of::<Memory>() == size_of::<wasmer_vm::VMMemoryDefinition>()
+        && std::mem::offset_of!(Memory, size)
+            == std::mem::offset_of!(wasmer_vm::VMMemoryDefinition, current_length)
+);
+
 /// `rust_wasm_options_t`: limits; zero takes the default.
 #[repr(C)]
 pub struct Options {
@@ -55,7 +70,10 @@ pub struct Options {
     pub cache_dir: Slice,
 }
 
-pub(super) const EMPTY: Slice = Slice { data: std::ptr::null(), size: 0 };
+pub(super) const EMPTY: Slice = Slice {
+    data: std::ptr::null(),
+    size: 0,
+};
 
 pub(super) fn invalid(message: &str) -> Error {
     Error::new(Code::InvalidArgument, message)
@@ -100,7 +118,10 @@ pub(super) unsafe fn array<'a, T>(data: *const T, size: usize, what: &str) -> Re
 
 impl Slice {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self { data: bytes.as_ptr(), size: bytes.len() }
+        Self {
+            data: bytes.as_ptr(),
+            size: bytes.len(),
+        }
     }
 
     /// # Safety
@@ -122,38 +143,29 @@ impl Slice {
 impl Signature {
     /// # Safety
     /// As for [`array`], for both parts.
-    pub(super) unsafe fn to_type(self) -> Result<FunctionType> {
+    pub(super) unsafe fn codes<'a>(self) -> Result<Codes<'a>> {
         // SAFETY: by contract.
         let (params, results) =
             unsafe { (self.params.bytes("params")?, self.results.bytes("results")?) };
-        let types = |bytes: &[u8]| bytes.iter().map(|it| value_type(*it)).collect::<Result<Vec<_>>>();
-        Ok(FunctionType::new(types(params)?, types(results)?))
-    }
-}
-
-fn value_type(byte: u8) -> Result<Type> {
-    match byte {
-        0x7f => Ok(Type::I32),
-        0x7e => Ok(Type::I64),
-        0x7d => Ok(Type::F32),
-        0x7c => Ok(Type::F64),
-        _ => Err(invalid(&format!("{byte:#x} is no value type"))),
+        let unknown = |code: &&u8| !(0x7c..=0x7f).contains(*code);
+        match params.iter().chain(results).find(unknown) {
+            Some(code) => Err(invalid(&format!("{code:#x} is no value type"))),
+            None => Ok(Codes { params, results }),
+        }
     }
 }
 
 /// # Safety
 /// As for [`array`], for the array and each name.
-pub(super) unsafe fn names(names: *const Name, size: usize) -> Result<HashMap<u32, String>> {
+pub(super) unsafe fn names(names: *const Name, size: usize) -> Result<FunctionNames> {
     // SAFETY: by contract.
     let names = unsafe { array(names, size, "names")? };
-    names
-        .iter()
-        .map(|entry| {
-            // SAFETY: by contract. Names come from a plugin, so they may be anything.
-            let name = unsafe { entry.name.bytes("name")? };
-            Ok((entry.index, String::from_utf8_lossy(name).into_owned()))
-        })
-        .collect()
+    let mut result = FunctionNames::with_capacity(names.len());
+    for entry in names {
+        // SAFETY: by contract.
+        result.add(entry.index, unsafe { entry.name.bytes("name")? });
+    }
+    Ok(result)
 }
 
 /// # Safety
@@ -161,7 +173,9 @@ pub(super) unsafe fn names(names: *const Name, size: usize) -> Result<HashMap<u3
 pub(super) unsafe fn options(options: *const Options) -> Result<crate::Options> {
     let mut result = crate::Options::from_env()?.clone();
     // SAFETY: by contract.
-    let Some(options) = (unsafe { options.as_ref() }) else { return Ok(result) };
+    let Some(options) = (unsafe { options.as_ref() }) else {
+        return Ok(result);
+    };
     if options.max_memory_bytes != 0 {
         result.max_memory_bytes = options.max_memory_bytes;
     }

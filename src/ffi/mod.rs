@@ -4,7 +4,10 @@
 //! [`guard`] for those that return an error, [`guard_or`] for the others. The
 //! exports' safety contract is the header's; in short: a pointer is null or points to
 //! what its type says, and a handle is not used after its `_free`.
-#![allow(clippy::missing_safety_doc, reason = "the contract stands in cpp/rust_wasm.h")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the contract stands in cpp/rust_wasm.h"
+)]
 
 mod convert;
 mod error;
@@ -12,7 +15,8 @@ mod module;
 mod process;
 mod vm;
 
-pub use convert::{Name, Options, Signature, Slice};
+pub use crate::call::RawFunc as Func;
+pub use convert::{Memory, Name, Options, Signature, Slice};
 pub use error::*;
 pub use module::*;
 pub use process::*;

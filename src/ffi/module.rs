@@ -35,7 +35,9 @@ pub unsafe extern "C" fn rust_wasm_module_clone(module: *const Module) -> *mut M
     guard_or(std::ptr::null_mut(), || {
         // SAFETY: the header's contract.
         let module = unsafe { module.as_ref() };
-        module.map_or(std::ptr::null_mut(), |it| Box::into_raw(Box::new(it.clone())))
+        module.map_or(std::ptr::null_mut(), |it| {
+            Box::into_raw(Box::new(it.clone()))
+        })
     })
 }
 
@@ -49,8 +51,10 @@ pub unsafe extern "C" fn rust_wasm_module_free(module: *mut Module) {
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rust_wasm_module_precompiled(module: *const Module) -> bool {
-    // SAFETY: the header's contract.
-    guard_or(false, || unsafe { module.as_ref() }.is_some_and(Module::is_precompiled))
+    guard_or(false, || {
+        // SAFETY: the header's contract.
+        unsafe { module.as_ref() }.is_some_and(Module::is_precompiled)
+    })
 }
 
 /// See the header.
@@ -72,12 +76,14 @@ pub unsafe extern "C" fn rust_wasm_module_import(
 ) -> i64 {
     // SAFETY: the header's contract.
     guard_or(-1, || unsafe {
-        let (Some(module), Ok(module_name), Ok(name)) =
-            (module.as_ref(), module_name.text("module_name"), name.text("name"))
-        else {
+        let (Some(module), Ok(module_name), Ok(name)) = (
+            module.as_ref(),
+            module_name.bytes("module_name"),
+            name.bytes("name"),
+        ) else {
             return -1;
         };
-        module.import(module_name, name).map_or(-1, i64::from)
+        module.import_bytes(module_name, name).map_or(-1, i64::from)
     })
 }
 
@@ -99,8 +105,10 @@ pub unsafe extern "C" fn rust_wasm_module_serialize(
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rust_wasm_bytes_view(bytes: *const Vec<u8>) -> Slice {
-    // SAFETY: the header's contract.
-    guard_or(EMPTY, || unsafe { bytes.as_ref() }.map_or(EMPTY, |it| Slice::of(it)))
+    guard_or(EMPTY, || {
+        // SAFETY: the header's contract.
+        unsafe { bytes.as_ref() }.map_or(EMPTY, |it| Slice::of(it))
+    })
 }
 
 /// See the header.

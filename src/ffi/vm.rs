@@ -1,8 +1,8 @@
 //! VMs and their functions as C sees them.
 
-use wasmer_vm::VMMemoryDefinition;
+use std::ffi::c_void;
 
-use super::convert::{self, Options, Signature, Slice, handle, invalid, output};
+use super::convert::{self, Memory, Options, Signature, Slice, handle, invalid, output};
 use super::{free, guard, guard_or};
 use crate::call::{RawFunc, Value};
 use crate::error::Error;
@@ -47,13 +47,18 @@ pub unsafe extern "C" fn rust_wasm_vm_define(
     import: u32,
     signature: Signature,
     function: HostFn,
-    data: *mut (),
+    data: *mut c_void,
 ) -> *mut Error {
     // SAFETY: the header's contract, which is that of `define` too.
     guard(|| unsafe {
         let vm = handle(vm, "the VM")?;
         let function = function.ok_or_else(|| invalid("the host function is null"))?;
-        vm.define(import, &signature.to_type()?, function as *const (), data)
+        vm.define_as(
+            import,
+            &signature.codes()?,
+            function as *const (),
+            data.cast(),
+        )
     })
 }
 
@@ -69,9 +74,11 @@ pub unsafe extern "C" fn rust_wasm_vm_link(vm: *mut Vm, name: Slice) -> *mut Err
 
 /// See the header.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rust_wasm_vm_memory(vm: *const Vm) -> *const VMMemoryDefinition {
-    // SAFETY: the header's contract.
-    guard_or(std::ptr::null(), || unsafe { vm.as_ref() }.map_or(std::ptr::null(), Vm::memory))
+pub unsafe extern "C" fn rust_wasm_vm_memory(vm: *const Vm) -> *const Memory {
+    guard_or(std::ptr::null(), || {
+        // SAFETY: the header's contract.
+        unsafe { vm.as_ref() }.map_or(std::ptr::null(), |it| it.memory().cast())
+    })
 }
 
 /// See the header.
@@ -86,8 +93,11 @@ pub unsafe extern "C" fn rust_wasm_vm_func(
     guard(|| unsafe {
         let out = output(out)?;
         let vm = handle(vm, "the VM")?;
-        let func = vm.func(name.text("name")?, &signature.to_type()?)?;
-        out.write(func.and_then(|id| vm.raw_func(id)).unwrap_or(std::ptr::null()));
+        let func = vm.func_as(name.text("name")?, &signature.codes()?)?;
+        out.write(
+            func.and_then(|id| vm.raw_func(id))
+                .unwrap_or(std::ptr::null()),
+        );
         Ok(())
     })
 }

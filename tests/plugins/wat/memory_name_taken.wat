@@ -1,0 +1,4 @@
+;; "memory" is exported, but is a function.
+(module
+  (memory (export "mem") 1)
+  (func (export "memory")))

@@ -1,0 +1,4 @@
+;; The start function traps.
+(module
+  (start $start)
+  (func $start unreachable))
