@@ -163,23 +163,28 @@ fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
         }
         fault @ Fault::Resource(_) => return stack_error(fault),
     };
-    let mut report = trap::report(&trap, &vm.module, vm.options.max_backtrace_frames);
-    if report.kind == Kind::HostTrap {
-        report.message = std::mem::take(&mut *vm.trap_message.borrow_mut());
-        return Error::with_backtrace(Code::HostTrap, report.message, report.backtrace);
-    }
-    // The interrupt checks stop the guest with `unreachable`.
-    if report.kind == Kind::Unreachable {
-        if vm.interrupt.is_terminated() {
-            return interrupted("the VM was terminated", report.backtrace);
+    let max_frames = vm.options.max_backtrace_frames;
+    let report = trap::report(&trap, &vm.module, max_frames);
+    match report.kind {
+        Kind::HostTrap => {
+            let pending = vm.pending_trap.take();
+            pending.into_error(&vm.module, max_frames)
         }
-        if late {
+        // The interrupt checks stop the guest with `unreachable`.
+        Kind::Unreachable if vm.interrupt.is_terminated() => {
+            interrupted("the VM was terminated", report.backtrace)
+        }
+        Kind::Unreachable if late => {
             let deadline = vm.options.call_deadline.unwrap_or_default();
             let message = format!("the call took longer than its deadline of {deadline:?}");
-            return interrupted(&message, report.backtrace);
+            interrupted(&message, report.backtrace)
         }
+        Kind::Unreachable | Kind::Other => Error::with_backtrace(
+            Code::Trap,
+            format!("wasm trap: {}", report.message),
+            report.backtrace,
+        ),
     }
-    trap::to_error(report)
 }
 
 fn interrupted(message: &str, backtrace: String) -> Error {

@@ -55,20 +55,22 @@ const MAX_NESTING: u32 = 64;
 #[repr(C)]
 pub(crate) struct CallState {
     /// The host stack pointer of the VM's innermost running call: host functions
-    /// run below it, and a trap returns to it.
+    /// run below it, and a trap returns to it. 0 when none is running.
     host_sp: usize,
     /// Not zero: a host function asked for a trap.
     pub(crate) trap_pending: usize,
-    /// How many of the VM's calls are on the stack.
-    pub(crate) depth: usize,
 }
 
 impl CallState {
+    /// Whether one of the VM's calls is on the stack.
+    pub(crate) fn is_running(&self) -> bool {
+        self.host_sp != 0
+    }
+
     pub(crate) const fn new() -> Self {
         Self {
             host_sp: 0,
             trap_pending: 0,
-            depth: 0,
         }
     }
 }
@@ -164,8 +166,7 @@ pub(crate) unsafe fn call(
         }
         (*parked).busy = true;
         (*parked).state = state;
-        (*state).depth += 1;
-        // On return, `enter` has undone all three.
+        // On return, `enter` has undone both.
         let exit = enter(
             state,
             callee.vmctx,
@@ -190,7 +191,6 @@ fn trapped(outer_sp: usize) -> Outcome {
     let outcome = unsafe {
         let state = (*parked).state;
         (*state).host_sp = outer_sp;
-        (*state).depth -= 1;
         (*parked).busy = false;
         std::mem::replace(&mut (*parked).outcome, Ok(()))
     };
@@ -378,14 +378,12 @@ unsafe fn call_nested(
     // comes back to `state.host_sp`.
     unsafe {
         let outer_sp = (*state).host_sp;
-        (*state).depth += 1;
         boot(
             &raw mut (*state).host_sp,
             base.base().get(),
             run_nested,
             (&raw mut call).cast(),
         );
-        (*state).depth -= 1;
         (*state).host_sp = outer_sp;
     }
     NESTING.set(depth);
@@ -512,9 +510,11 @@ struct Exit {
     outer_sp: usize,
 }
 
-/// Calls the guest on the parked stack. On return, it has restored `host_sp`,
-/// `depth` and `busy`: doing so here keeps the caller's frame small, and the guest
-/// preserves the registers that the saved frame holds, so they need no reloading.
+/// Calls the guest on the parked stack. On return, it has restored `host_sp` and
+/// `busy`: doing so here keeps the caller's frame small. What it needs for that lies
+/// on the guest stack, where the stack pointer finds it without waiting for the
+/// registers that the guest saved and reloads; those in the saved frame are as they
+/// were, since the guest preserves them.
 #[unsafe(naked)]
 unsafe extern "C" fn enter(
     state: *mut CallState,
@@ -529,27 +529,30 @@ unsafe extern "C" fn enter(
         ".cfi_undefined rip",
         save_frame!(),
         "push [rdi + {host_sp}]",
-        "mov rbx, rdi",
-        "mov r12, r9",
         "mov [rdi + {host_sp}], rsp",
+        "mov rax, rsp",
         "mov rsp, [r9 + {guest_sp}]",
+        "push rax",
+        "push rdi",
+        "push r9",
+        "sub rsp, 8",
         "mov rdi, rsi",
         "mov rsi, rdx",
         "mov rdx, rcx",
         "call r8",
-        "mov rax, [rbp - 48]",
-        "mov [rbx + {host_sp}], rax",
-        "dec qword ptr [rbx + {depth}]",
-        "mov byte ptr [r12 + {busy}], 0",
-        "mov rbx, [rbp - 8]",
-        "mov r12, [rbp - 16]",
-        "xor eax, eax",
-        "mov rsp, rbp",
+        "add rsp, 8",
+        "pop r9",
+        "pop rdi",
+        "pop rsp",
+        "pop rax",
+        "mov [rdi + {host_sp}], rax",
+        "mov byte ptr [r9 + {busy}], 0",
+        "add rsp, 40",
         "pop rbp",
+        "xor eax, eax",
         "ret",
         ".cfi_endproc",
         host_sp = const offset_of!(CallState, host_sp),
-        depth = const offset_of!(CallState, depth),
         guest_sp = const offset_of!(Parked, guest_sp),
         busy = const offset_of!(Parked, busy),
     )

@@ -1,6 +1,6 @@
 //! Traps: what the guest did wrong, in the specification's words, and where.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use wasmer_compiler::{get_trace_and_trapcode, wasm_trace_from_current_stack};
 use wasmer_types::{FrameInfo, TrapCode};
@@ -10,15 +10,14 @@ use crate::error::{Code, Error};
 use crate::module::Module;
 use crate::stack::CallState;
 
-/// The payload with which a host function's request unwinds the guest. The message
-/// stays with the VM.
+/// The payload with which a host function's request unwinds the guest; what it says
+/// stays with the VM. It has no size, since boxing it must not allocate: the guest
+/// may have left no room on its stack for that.
 #[derive(Debug)]
-struct HostTrap {
-    frames: Vec<FrameInfo>,
-}
+struct HostTrap;
 
-impl std::fmt::Display for HostTrap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for HostTrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("trap requested by a host function")
     }
 }
@@ -32,8 +31,30 @@ pub(crate) unsafe extern "C" fn raise_pending(state: *mut CallState) {
     // frames and the stub lie below `catch_traps`, so no destructor is skipped.
     unsafe {
         (*state).trap_pending = 0;
-        let frames = wasm_trace_from_current_stack();
-        wasmer_vm::raise_user_trap(Box::new(HostTrap { frames }));
+        wasmer_vm::raise_user_trap(Box::new(HostTrap));
+    }
+}
+
+/// A trap that a host function has asked for.
+#[derive(Default)]
+pub(crate) struct Pending {
+    message: String,
+    frames: Vec<FrameInfo>,
+}
+
+impl Pending {
+    /// To be made in the host function, on the host stack, where there is room to
+    /// walk the guest's.
+    pub(crate) fn new(message: &str) -> Self {
+        Self {
+            message: message.to_owned(),
+            frames: wasm_trace_from_current_stack(),
+        }
+    }
+
+    pub(crate) fn into_error(self, module: &Module, max_frames: u32) -> Error {
+        let backtrace = format_backtrace(&self.frames, module, max_frames);
+        Error::with_backtrace(Code::HostTrap, self.message, backtrace)
     }
 }
 
@@ -54,12 +75,11 @@ pub(crate) enum Kind {
 
 /// Explains `trap`, naming functions as `module` does.
 pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
-    if let Some(host) = trap.downcast_ref::<HostTrap>() {
-        let backtrace = format_backtrace(&host.frames, module, max_frames);
+    if trap.is::<HostTrap>() {
         return Report {
             kind: Kind::HostTrap,
-            message: host.to_string(),
-            backtrace,
+            message: String::new(),
+            backtrace: String::new(),
         };
     }
     let (frames, code) = get_trace_and_trapcode(trap);
@@ -73,20 +93,6 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
         message,
         backtrace: format_backtrace(&frames, module, max_frames),
     }
-}
-
-/// An error for a trap that is no interrupt.
-pub(crate) fn to_error(report: Report) -> Error {
-    let code = if report.kind == Kind::HostTrap {
-        Code::HostTrap
-    } else {
-        Code::Trap
-    };
-    Error::with_backtrace(
-        code,
-        format!("wasm trap: {}", report.message),
-        report.backtrace,
-    )
 }
 
 /// A line per frame: index, offset in the module, demangled name.

@@ -22,6 +22,7 @@ use crate::module::Module;
 use crate::options::Options;
 use crate::signature::{Wanted, check_host_type};
 use crate::stack::{CallState, HostBinding};
+use crate::trap::Pending;
 
 /// A VM. It may move between threads, but is used by one at a time; only its
 /// [`Terminator`] is shared.
@@ -45,8 +46,8 @@ pub(crate) struct Inner {
     pub(crate) state: UnsafeCell<CallState>,
     /// Written by the instance's memory.
     memory: UnsafeCell<VMMemoryDefinition>,
-    /// The message of a pending host trap.
-    pub(crate) trap_message: RefCell<String>,
+    /// The trap that a host function has asked for.
+    pub(crate) pending_trap: RefCell<Pending>,
     // The instance points at the bindings, so it is dropped first.
     instance: OnceCell<Instance>,
     bindings: Box<[UnsafeCell<HostBinding>]>,
@@ -125,7 +126,7 @@ impl Vm {
                 base: std::ptr::null_mut(),
                 current_length: 0,
             }),
-            trap_message: RefCell::default(),
+            pending_trap: RefCell::default(),
             instance: OnceCell::new(),
             bindings: std::iter::repeat_with(unbound)
                 .take(module.imports().len())
@@ -299,7 +300,7 @@ impl Vm {
     /// host function returns. Outside a call it does nothing.
     pub fn trap(&self, message: &str) {
         if self.0.is_running() {
-            *self.0.trap_message.borrow_mut() = message.to_owned();
+            self.0.pending_trap.replace(Pending::new(message));
             // SAFETY: this thread is the one that uses the VM.
             unsafe { (*self.0.state.get()).trap_pending = 1 };
         }
@@ -314,7 +315,7 @@ impl Vm {
 impl Inner {
     pub(crate) fn is_running(&self) -> bool {
         // SAFETY: this thread is the one that uses the VM.
-        unsafe { (*self.state.get()).depth > 0 }
+        unsafe { (*self.state.get()).is_running() }
     }
 
     fn instantiate(&self) -> Result<()> {

@@ -110,11 +110,21 @@ pub unsafe extern "C" fn rust_wasm_func_call(
 ) -> *mut Error {
     // SAFETY: the header's contract.
     guard(|| unsafe {
-        let func = handle(func, "the func")?;
-        if values.is_null() && func.slots > 0 {
-            return Err(invalid("values is null"));
+        match func.as_ref() {
+            Some(func) if !values.is_null() || func.slots == 0 => func.call(values),
+            func => Err(bad_call(func.is_none())),
         }
-        func.call(values)
+    })
+}
+
+/// Out of line, to keep the frame of calls small.
+#[cold]
+#[inline(never)]
+fn bad_call(no_func: bool) -> Error {
+    invalid(if no_func {
+        "the func is null"
+    } else {
+        "values is null"
     })
 }
 
