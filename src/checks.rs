@@ -6,18 +6,7 @@ use std::sync::OnceLock;
 use wasmer::sys::wasmparser::{BlockType, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
-use wasmer_types::{
-    GlobalInit, GlobalType, LocalFunctionIndex, LocalGlobalIndex, ModuleInfo, Mutability, Type,
-};
-
-/// How many globals the middleware appends. The first is the flag.
-const ADDED_GLOBALS: usize = 2;
-
-/// The flag among the local globals of a module that this middleware has seen.
-pub(crate) fn flag_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
-    let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
-    locals.checked_sub(ADDED_GLOBALS).map(LocalGlobalIndex::new)
-}
+use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {
@@ -92,6 +81,7 @@ impl ModuleMiddleware for InterruptChecks {
         info.custom_sections_data = PrimaryMap::new();
         info.function_names.clear();
 
+        // `interrupt::flag_index` counts on these two, in this order, at the end.
         let mut add = || {
             let index = info
                 .globals

@@ -7,7 +7,9 @@
 
 use std::sync::OnceLock;
 
-use wasmer::sys::{CpuFeature, Features, Target};
+#[cfg(feature = "cranelift")]
+use wasmer::sys::Features;
+use wasmer::sys::{CpuFeature, Target};
 use wasmer_compiler::Engine;
 
 use crate::error::Result;

@@ -17,8 +17,8 @@ use wasmer_vm::{
     VMFunctionKind, VMGlobal, VMInstance, VMMemory, VMMemoryDefinition, VMTable, VMTag,
 };
 
-use crate::checks;
 use crate::error::{Code, Error, Result};
+use crate::interrupt;
 use crate::memory::GuestMemory;
 use crate::module::Module;
 use crate::options::Options;
@@ -169,7 +169,7 @@ impl Instance {
 
     /// The flag of the interrupt checks.
     pub(crate) fn interrupt_flag(&self, module: &Module) -> *const AtomicU32 {
-        let Some(index) = checks::flag_index(module.info()) else {
+        let Some(index) = interrupt::flag_index(module.info()) else {
             return std::ptr::null();
         };
         let offset = self.instance.vmoffsets().vmctx_vmglobal_definition(index);

@@ -9,12 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use wasmer_types::entity::EntityRef as _;
+use wasmer_types::{LocalGlobalIndex, ModuleInfo};
+
 use crate::error::{Code, Error, Result};
 
 /// The deadline's value while no call runs.
 const IDLE: u64 = u64::MAX;
 /// The deadline's value once the watchdog has stopped the call.
 const FIRED: u64 = u64::MAX - 1;
+
+/// The flag among the local globals of a module that `checks` has prepared: it
+/// appends the flag and one global more.
+pub(crate) fn flag_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
+    let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
+    locals.checked_sub(2).map(LocalGlobalIndex::new)
+}
 
 /// The interrupt side of one VM, usable from any thread.
 pub(crate) struct Interrupt {
