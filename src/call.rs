@@ -3,6 +3,7 @@
 use wasmer_types::RawValue;
 
 use crate::error::{Code, Error, Result, from_panic};
+use crate::libcalls;
 use crate::stack::{self, Callee, Fault, Outcome};
 use crate::trap::{self, Kind};
 use crate::vm::{FuncId, Inner, Life, Vm};
@@ -104,25 +105,30 @@ impl RawFunc {
         if vm.life.get() != Life::Linked || vm.interrupt.is_terminated() {
             return Err(refusal(vm));
         }
-        if vm.deadline_ticks != 0 && !vm.is_running() {
+        if vm.outermost_work && !vm.is_running() {
             // SAFETY: by contract.
-            return unsafe { self.call_timed(vm, values) };
+            return unsafe { self.call_outermost(vm, values) };
         }
         // SAFETY: by contract.
         unsafe { self.enter(vm, values) }.map_err(|fault| failure(vm, *fault, false))
     }
 
-    /// An outermost call with a deadline.
+    /// An outermost call of a VM with a deadline or with exceptions.
     ///
     /// # Safety
     /// As for [`Self::call`].
     #[cold]
-    unsafe fn call_timed(&self, vm: &Inner, values: *mut Value) -> Result<()> {
-        vm.interrupt.arm(vm.deadline_ticks);
+    unsafe fn call_outermost(&self, vm: &Inner, values: *mut Value) -> Result<()> {
+        libcalls::reset_exceptions();
+        if vm.deadline_ticks != 0 {
+            vm.interrupt.arm(vm.deadline_ticks);
+        }
         // SAFETY: by contract.
         let outcome = unsafe { self.enter(vm, values) };
-        let late = vm.interrupt.disarm();
-        outcome.map_err(|fault| failure(vm, *fault, late))
+        let late = vm.deadline_ticks != 0 && vm.interrupt.disarm();
+        let result = outcome.map_err(|fault| failure(vm, *fault, late));
+        vm.drop_exceptions();
+        result
     }
 
     /// # Safety
@@ -174,7 +180,8 @@ fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
         Kind::Unreachable if vm.interrupt.is_terminated() => {
             interrupted("the VM was terminated", report.backtrace)
         }
-        Kind::Unreachable if late => {
+        // The outermost call has disarmed the deadline, a nested one has not.
+        Kind::Unreachable if late || vm.interrupt.has_fired() => {
             let deadline = vm.options.call_deadline.unwrap_or_default();
             let message = format!("the call took longer than its deadline of {deadline:?}");
             interrupted(&message, report.backtrace)

@@ -12,13 +12,15 @@ use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
 use wasmer_types::{FunctionIndex, MemoryError, Pages, SignatureIndex, TableType, WASM_PAGE_SIZE};
 use wasmer_vm::{
-    Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObjects,
-    VMCallerCheckedAnyfunc, VMConfig, VMFunction, VMFunctionContext, VMFunctionImport,
-    VMFunctionKind, VMGlobal, VMInstance, VMMemory, VMMemoryDefinition, VMTable, VMTag,
+    Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
+    StoreObjects, VMCallerCheckedAnyfunc, VMConfig, VMExceptionObj, VMFunction, VMFunctionContext,
+    VMFunctionImport, VMFunctionKind, VMGlobal, VMInstance, VMMemory, VMMemoryDefinition, VMTable,
+    VMTag,
 };
 
 use crate::error::{Code, Error, Result};
 use crate::interrupt;
+use crate::libcalls;
 use crate::memory::GuestMemory;
 use crate::module::Module;
 use crate::options::Options;
@@ -29,7 +31,7 @@ pub(crate) struct Instance {
     // Dropped first: it refers to the store.
     instance: VMInstance,
     /// Boxed because the instance keeps its address.
-    _store: Box<StoreObjects>,
+    store: Box<UnsafeCell<StoreObjects>>,
 }
 
 impl Instance {
@@ -54,8 +56,8 @@ impl Instance {
         }
         let image = module.image()?;
 
-        let mut store = Box::new(StoreObjects::default());
-        let context = &mut *store;
+        let mut store = Box::new(UnsafeCell::new(StoreObjects::default()));
+        let context = store.get_mut();
         let functions = import_functions(module, bindings, context);
         let mut tags = PrimaryMap::with_capacity(info.tags.len());
         for signature in info.tags.values() {
@@ -122,6 +124,8 @@ impl Instance {
             )
         };
         let mut instance = instance.map_err(|trap| initialisation_trap(&trap))?;
+        // SAFETY: just made.
+        unsafe { libcalls::guard(&instance) };
         // Tables only: the image holds the data, and `info` has no start function.
         // SAFETY: comes right after `new`.
         unsafe {
@@ -135,10 +139,16 @@ impl Instance {
         }
         .map_err(|trap| initialisation_trap(&trap))?;
 
-        Ok(Self {
-            instance,
-            _store: store,
-        })
+        Ok(Self { instance, store })
+    }
+
+    /// Drops the exceptions that the guest has thrown.
+    ///
+    /// # Safety
+    /// No call of this instance is running, and no global can hold an exception.
+    pub(crate) unsafe fn drop_exceptions(&self) {
+        // SAFETY: by contract, nothing else uses the store or refers to one of them.
+        VMExceptionObj::list_mut(unsafe { &mut *self.store.get() }).clear();
     }
 
     /// How compiled code is called.

@@ -116,6 +116,11 @@ impl Interrupt {
         true
     }
 
+    /// Whether the deadline of the running call has passed.
+    pub(crate) fn has_fired(&self) -> bool {
+        self.deadline.load(Ordering::Relaxed) == FIRED
+    }
+
     /// Stops the running call if its deadline has passed. Returns whether a deadline
     /// is still to come.
     fn check(&self, tick: u64) -> bool {

@@ -13,12 +13,12 @@
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
 //! | `module`, `serialize`, `cache` | compiled code and its files |
 //! | `vm`, `instance`, `memory` | a VM, its store, its linear memory |
-//! | `call`, `stack` | entering the guest, and host functions leaving it |
+//! | `call`, `stack`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
 //! | `interrupt`, `trap`, `error` | stopping a guest; what went wrong and where |
 //! | `options` | limits and environment variables |
 //! | `ffi` | the C ABI |
 //!
-//! `unsafe` is at home in `stack` (the calling path), `memory` (mappings),
+//! `unsafe` is at home in `stack` and `libcalls` (the calling path), `memory` (mappings),
 //! `instance` and `vm` (wasmer's low-level interface) and `ffi`.
 
 mod cache;
@@ -30,6 +30,7 @@ mod error;
 pub mod ffi;
 mod instance;
 mod interrupt;
+mod libcalls;
 mod memory;
 mod module;
 mod names;

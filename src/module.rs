@@ -11,7 +11,7 @@ use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
 use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{
     CompileError, DataInitializerLike as _, DataInitializerLocationLike as _, ExportIndex,
-    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo,
+    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo, Type,
     VMOffsets,
 };
 
@@ -177,6 +177,17 @@ impl Module {
     /// As compiled, but without the start function, which a VM runs itself.
     pub(crate) fn info(&self) -> &Arc<ModuleInfo> {
         &self.0.info
+    }
+
+    /// Whether it can throw exceptions.
+    pub(crate) fn throws(&self) -> bool {
+        !self.0.info.tags.is_empty()
+    }
+
+    /// Whether it has globals that can hold exceptions.
+    pub(crate) fn keeps_exceptions(&self) -> bool {
+        let mut types = self.0.info.globals.values().map(|global| global.ty);
+        types.any(|ty| ty == Type::ExceptionRef)
     }
 
     pub(crate) fn offsets(&self) -> &VMOffsets {

@@ -40,6 +40,8 @@ use corosensei::stack::{DefaultStack, Stack};
 use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
+use crate::libcalls;
+
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("src/stack.rs has no context switch for this architecture yet");
 
@@ -212,10 +214,11 @@ unsafe fn call_slow(
     let parked = PARKED.get();
     // SAFETY: see `call`.
     let busy = !parked.is_null() && unsafe { (*parked).busy };
-    if busy || NESTING.get() > 0 || park(guest_stack_bytes)? == Parking::ThreadEnding {
+    if busy || NESTING.get() > 0 {
         // SAFETY: by contract.
         return unsafe { call_nested(state, guest_stack_bytes, callee, values) };
     }
+    park(guest_stack_bytes)?;
     // SAFETY: by contract; `park` has set what `call` needs, so this is no loop.
     unsafe { call(state, guest_stack_bytes, callee, values) }
 }
@@ -230,24 +233,21 @@ pub(crate) fn warm(guest_stack_bytes: usize) -> Outcome {
     if ready || NESTING.get() > 0 {
         return Ok(());
     }
-    park(guest_stack_bytes).map(drop)
-}
-
-#[derive(PartialEq)]
-enum Parking {
-    Done,
-    /// The thread's locals are gone: it can call, but keep nothing.
-    ThreadEnding,
+    park(guest_stack_bytes)
 }
 
 /// Parks a coroutine with a guest stack of this size. None may be busy.
-fn park(guest_stack_bytes: usize) -> Result<Parking, Box<Fault>> {
+fn park(guest_stack_bytes: usize) -> Outcome {
+    let ending = |_| resource("this thread is ending and cannot run guests any more");
     if PARKED.get().is_null() {
         // Makes wasmer register its thread-locals before `OWNER`, so that they are
         // still there when `OWNER` is dropped at the end of the thread.
-        // SAFETY: the closure does nothing.
-        unsafe { wasmer_vm::catch_traps(None, &config(guest_stack_bytes), || ()) }
-            .map_err(|trap| Box::new(Fault::Trap(trap)))?;
+        catch_unwind(|| {
+            // SAFETY: the closure does nothing.
+            unsafe { wasmer_vm::catch_traps(None, &config(guest_stack_bytes), || ()) }
+        })
+        .map_err(ending)?
+        .map_err(|trap| Box::new(Fault::Trap(trap)))?;
     }
     OWNER
         .try_with(|owner| {
@@ -274,9 +274,9 @@ fn park(guest_stack_bytes: usize) -> Result<Parking, Box<Fault>> {
             // SAFETY: nothing is parked: it is new, closed above, or ended by a trap.
             unsafe { parked.open()? };
             PARKED.set(&raw mut **parked);
-            Ok(Parking::Done)
+            Ok(())
         })
-        .unwrap_or(Ok(Parking::ThreadEnding))
+        .map_err(|_| ending(Box::new(())))?
 }
 
 impl Parked {
@@ -329,7 +329,11 @@ unsafe extern "C" fn run_parked(parked: *mut ()) {
     unsafe {
         let config = config((*parked).guest_stack_bytes);
         // `park_here` returns when the coroutine is to close.
-        let park_here = move || switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
+        let guest_stack_bytes = (*parked).guest_stack_bytes;
+        let park_here = move || {
+            declare_stack(guest_stack_bytes);
+            switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::catch_traps(None, &config, park_here)
         }));
@@ -378,6 +382,8 @@ unsafe fn call_nested(
     // comes back to `state.host_sp`.
     unsafe {
         let outer_sp = (*state).host_sp;
+        // A trap that was asked for before is for the outer call.
+        let outer_trap = std::mem::take(&mut (*state).trap_pending);
         boot(
             &raw mut (*state).host_sp,
             base.base().get(),
@@ -385,6 +391,7 @@ unsafe fn call_nested(
             (&raw mut call).cast(),
         );
         (*state).host_sp = outer_sp;
+        (*state).trap_pending |= outer_trap;
     }
     NESTING.set(depth);
     let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
@@ -398,14 +405,18 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
     // SAFETY: `call_nested` passes a live `NestedCall` and waits.
     unsafe {
         let (callee, values) = ((*call).callee, (*call).values);
-        let config = config((*call).guest_stack_bytes);
+        let guest_stack_bytes = (*call).guest_stack_bytes;
+        let config = config(guest_stack_bytes);
+        let outer_stack = libcalls::current();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::on_host_stack(|| {
                 wasmer_vm::catch_traps(None, &config, move || {
+                    declare_stack(guest_stack_bytes);
                     call_here(callee.vmctx, callee.body, values, callee.trampoline);
                 })
             })
         }));
+        libcalls::restore(outer_stack);
         (*call).outcome = flatten(outcome);
         leave((*(*call).state).host_sp);
     }
@@ -421,8 +432,19 @@ fn flatten(outcome: std::thread::Result<Result<(), Trap>>) -> Outcome {
 
 fn config(guest_stack_bytes: usize) -> VMConfig {
     VMConfig {
-        wasm_stack_size: Some(guest_stack_bytes),
+        wasm_stack_size: Some(guest_stack_bytes + libcalls::RESERVE),
     }
+}
+
+/// Tells `libcalls` of the guest stack that the caller runs on. Little of it has been
+/// used; what has, counts as the guest's.
+#[inline(never)]
+fn declare_stack(guest_stack_bytes: usize) {
+    let here = 0_u8;
+    libcalls::set_stack(
+        (&raw const here).addr(),
+        guest_stack_bytes + libcalls::RESERVE,
+    );
 }
 
 fn base_stack() -> Result<DefaultStack, Box<Fault>> {

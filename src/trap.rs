@@ -7,6 +7,7 @@ use wasmer_types::{FrameInfo, TrapCode};
 use wasmer_vm::Trap;
 
 use crate::error::{Code, Error};
+use crate::libcalls::{NoRoom, TooManyExceptions};
 use crate::module::Module;
 use crate::stack::CallState;
 
@@ -82,6 +83,13 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
             backtrace: String::new(),
         };
     }
+    if trap.is::<NoRoom>() || trap.is::<TooManyExceptions>() {
+        return Report {
+            kind: Kind::Other,
+            message: trap.to_string(),
+            backtrace: String::new(),
+        };
+    }
     let (frames, code) = get_trace_and_trapcode(trap);
     let (kind, message) = match code {
         Some(TrapCode::UnreachableCodeReached) => (Kind::Unreachable, "unreachable".into()),
@@ -106,7 +114,7 @@ fn format_backtrace(frames: &[FrameInfo], module: &Module, max_frames: u32) -> S
         let function = frame.func_index();
         let _ = write!(text, "{index:>3}:  {:#x} - ", frame.module_offset());
         match module.function_name(function) {
-            Some(name) => text.push_str(&demangle(&name)),
+            Some(name) => text.push_str(&readable(&name)),
             None => {
                 let _ = write!(text, "function[{function}]");
             }
@@ -119,18 +127,44 @@ fn format_backtrace(frames: &[FrameInfo], module: &Module, max_frames: u32) -> S
 }
 
 /// The name as its author wrote it: Rust's and C++'s manglings undone, Rust's hash
-/// dropped. Anything else is returned as it is.
-fn demangle(name: &str) -> String {
-    if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        return format!("{rust:#}");
-    }
-    // A mangled C++ name may expand without bound; a readable one is short.
-    if name.starts_with("_Z")
-        && name.len() < 4096
+/// dropped, on one line. Names come from plugins: a mangled one can expand without
+/// bound, and a plain one can be anything.
+fn readable(name: &str) -> String {
+    const MAX: usize = 1024;
+    let mut text = Bounded {
+        text: String::new(),
+        max: MAX,
+    };
+    let demangled = if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        write!(text, "{rust:#}").is_ok()
+    } else if name.starts_with("_Z")
+        && name.len() <= MAX
         && let Ok(symbol) = cpp_demangle::Symbol::new(name)
-        && let Ok(text) = symbol.demangle()
     {
-        return text;
+        symbol
+            .structured_demangle(&mut text, &cpp_demangle::DemangleOptions::new())
+            .is_ok()
+    } else {
+        false
+    };
+    if !demangled {
+        text.text = name.chars().take(MAX).collect();
     }
-    name.to_owned()
+    text.text.replace(char::is_control, " ")
+}
+
+/// Text up to a size.
+struct Bounded {
+    text: String,
+    max: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        if self.text.len() + part.len() > self.max {
+            return Err(fmt::Error);
+        }
+        self.text.push_str(part);
+        Ok(())
+    }
 }

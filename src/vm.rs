@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) interrupt: Arc<Interrupt>,
     /// The deadline in watchdog ticks; 0 for none.
     pub(crate) deadline_ticks: u64,
+    /// An outermost call has more to do than to enter the guest.
+    pub(crate) outermost_work: bool,
     pub(crate) life: Cell<Life>,
     pub(crate) state: UnsafeCell<CallState>,
     /// Written by the instance's memory.
@@ -120,6 +122,7 @@ impl Vm {
             options: options.clone(),
             interrupt,
             deadline_ticks,
+            outermost_work: deadline_ticks != 0 || module.throws(),
             life: Cell::new(Life::Loaded),
             state: UnsafeCell::new(CallState::new()),
             memory: UnsafeCell::new(VMMemoryDefinition {
@@ -358,6 +361,18 @@ impl Inner {
                 .map_err(|error| error.context("start function"))?;
         }
         Ok(())
+    }
+
+    /// Drops the guest's exceptions, if it can have no reference to them.
+    pub(crate) fn drop_exceptions(&self) {
+        if self.module.throws()
+            && !self.module.keeps_exceptions()
+            && !self.is_running()
+            && let Some(instance) = self.instance.get()
+        {
+            // SAFETY: just checked.
+            unsafe { instance.drop_exceptions() };
+        }
     }
 
     fn expect_life(&self, wanted: Life, action: &str) -> Result<()> {

@@ -1,0 +1,184 @@
+//! Room for wasmer's library functions on the guest stack.
+//!
+//! Compiled code calls them for `memory.copy`, `table.grow`, `throw` and the like.
+//! They run on the guest stack, and when they fail they allocate and walk the stack
+//! there, under locks of the C library and the unwinder. A guest that recursed to
+//! just above the guard page could overflow inside such a lock. That is a trap like
+//! any other, which abandons the frames, and with them the lock: the process would
+//! hang at the next allocation.
+//!
+//! So every guest stack has a reserve below the guest's own part, and each library
+//! function is called through a stub that traps when only the reserve is left.
+
+use std::arch::naked_asm;
+use std::cell::Cell;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wasmer_types::VMBuiltinFunctionIndex;
+use wasmer_vm::{VMContext, VMInstance};
+
+/// What is kept for library functions; walking a stack with an exception in flight
+/// needs some 20 KiB.
+pub(crate) const RESERVE: usize = 64 << 10;
+
+const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
+
+/// How many exceptions a guest may throw in one outermost call. wasmer keeps each, with
+/// a backtrace, until the store drops it, outside the VM's memory limit.
+const MAX_EXCEPTIONS: u32 = 10_000;
+
+thread_local! {
+    /// Exceptions of the running outermost call.
+    static EXCEPTIONS: Cell<u32> = const { Cell::new(0) };
+
+    /// Where the reserve of the current guest stack begins.
+    static RESERVE_TOP: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Declares a guest stack current, of which `size` bytes lie below `sp`.
+pub(crate) fn set_stack(sp: usize, size: usize) {
+    RESERVE_TOP.set(sp.saturating_sub(size) + RESERVE);
+}
+
+/// The current guest stack, for [`restore`].
+pub(crate) fn current() -> usize {
+    RESERVE_TOP.get()
+}
+
+pub(crate) fn restore(stack: usize) {
+    RESERVE_TOP.set(stack);
+}
+
+/// Starts counting exceptions afresh.
+pub(crate) fn reset_exceptions() {
+    EXCEPTIONS.set(0);
+}
+
+/// The stubs' targets: wasmer's own functions.
+static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
+
+/// Puts the stubs in front of an instance's library functions.
+///
+/// # Safety
+/// `instance` was just made by `VMInstance::new`, and nothing else uses it.
+pub(crate) unsafe fn guard(instance: &VMInstance) {
+    static INITIALISED: OnceLock<()> = OnceLock::new();
+    let offset = instance.vmoffsets().vmctx_builtin_functions_begin() as usize;
+    // SAFETY: the instance has a table of that many functions there, the same for
+    // every instance.
+    unsafe {
+        let table = instance
+            .vmctx_ptr()
+            .cast::<u8>()
+            .add(offset)
+            .cast::<[usize; COUNT]>();
+        INITIALISED.get_or_init(|| {
+            for (target, function) in TARGETS.iter().zip(*table) {
+                target.store(function, Ordering::Relaxed);
+            }
+        });
+        *table = STUBS.map(|stub| stub as *const () as usize);
+        let alloc_exception = VMBuiltinFunctionIndex::get_imported_alloc_exception_index();
+        (*table)[alloc_exception.index() as usize] = counted_alloc_exception as *const () as usize;
+    }
+}
+
+unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) -> u32 {
+    type AllocException = unsafe extern "C" fn(*mut VMContext, u32) -> u32;
+    const INDEX: usize =
+        VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
+    EXCEPTIONS.set(EXCEPTIONS.get() + 1);
+    // SAFETY: as for `raise_no_room`; and the stub passes on to a function of this type.
+    unsafe {
+        if EXCEPTIONS.get() > MAX_EXCEPTIONS {
+            wasmer_vm::raise_user_trap(Box::new(Refusal::<false>));
+        }
+        let stub = std::mem::transmute::<unsafe extern "C" fn(), AllocException>(stub::<INDEX>);
+        stub(vmctx, tag)
+    }
+}
+
+/// Whether a library function may start at this stack pointer.
+extern "C" fn has_room(sp: usize) -> bool {
+    sp > RESERVE_TOP.get()
+}
+
+/// The payload of a trap raised here. It has no size, so that boxing it does not
+/// allocate; the parameter tells one from the other.
+#[derive(Debug)]
+pub(crate) struct Refusal<const NO_ROOM: bool>;
+
+pub(crate) type NoRoom = Refusal<true>;
+pub(crate) type TooManyExceptions = Refusal<false>;
+
+impl<const NO_ROOM: bool> fmt::Display for Refusal<NO_ROOM> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if NO_ROOM {
+            "call stack exhausted"
+        } else {
+            "too many exceptions in one call"
+        })
+    }
+}
+
+impl<const NO_ROOM: bool> std::error::Error for Refusal<NO_ROOM> {}
+
+unsafe extern "C" fn raise_no_room() {
+    // SAFETY: called by a stub, so guest code is on the stack and only its frames
+    // are abandoned.
+    unsafe { wasmer_vm::raise_user_trap(Box::new(Refusal::<true>)) };
+}
+
+/// Calls library function `INDEX` if there is room. All arguments pass through.
+#[unsafe(naked)]
+unsafe extern "C" fn stub<const INDEX: usize>() {
+    naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push rcx",
+        "push r8",
+        "push r9",
+        "mov rdi, rsp",
+        "call {has_room}",
+        "test al, al",
+        "pop r9",
+        "pop r8",
+        "pop rcx",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "je 2f",
+        "pop rbp",
+        ".cfi_remember_state",
+        ".cfi_def_cfa rsp, 8",
+        "jmp qword ptr [rip + {targets} + 8 * {index}]",
+        ".cfi_restore_state",
+        "2:",
+        "call {raise}",
+        "ud2",
+        ".cfi_endproc",
+        has_room = sym has_room,
+        raise = sym raise_no_room,
+        targets = sym TARGETS,
+        index = const INDEX,
+    )
+}
+
+macro_rules! stubs {
+    ($($index:literal)*) => { [$(stub::<$index> as unsafe extern "C" fn()),*] };
+}
+
+/// One for each library function; the type says that none is missing.
+static STUBS: [unsafe extern "C" fn(); COUNT] = stubs! {
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17
+    18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35
+};

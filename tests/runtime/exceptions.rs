@@ -1,0 +1,182 @@
+//! WebAssembly exceptions: caught in the guest, never offered to the host.
+
+use std::rc::Rc;
+
+use rust_wasm::Code;
+
+use crate::support::{Guest, failure, says};
+
+const THROWING: &str = r#"(module
+  (import "env" "host" (func $host (result i32)))
+  (tag $number (param i32))
+  (tag $other)
+  (func $throw (param i32) (throw $number (local.get 0)))
+  (func $deep (param $depth i32) (param $value i32)
+    (if (i32.eqz (local.get $depth)) (then (throw $number (local.get $value))))
+    (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $value)))
+  (func (export "caught") (param i32) (result i32)
+    (block $handler (result i32)
+      (try_table (catch $number $handler) (call $throw (local.get 0)))
+      (i32.const -1)))
+  (func (export "caught_deep") (param i32) (result i32)
+    (block $handler (result i32)
+      (try_table (catch $number $handler) (call $deep (local.get 0) (i32.const 77)))
+      (i32.const -1)))
+  (func (export "wrong_tag") (param i32) (result i32)
+    (block $handler
+      (try_table (catch $other $handler) (call $throw (local.get 0))))
+    (i32.const -1))
+  (func (export "uncaught") (param i32) (result i32)
+    (call $throw (local.get 0)) (i32.const -1))
+  (func (export "catches_all_of_host") (result i32)
+    (block $handler
+      (try_table (catch_all $handler) (return (call $host))))
+    (i32.const -2))
+  (func (export "trap_under_catch_all") (result i32)
+    (block $handler
+      (try_table (catch_all $handler) (unreachable)))
+    (i32.const -2)))"#;
+
+fn throwing() -> Guest {
+    Guest::unlinked(THROWING).host("host", || 0_u32).link()
+}
+
+#[test]
+fn an_exception_is_caught_with_its_payload() {
+    let guest = throwing();
+    for value in [0, 1, u32::MAX] {
+        assert_eq!(guest.i32("caught", &vals![value]), value);
+    }
+    assert_eq!(
+        guest.i32("caught_deep", &vals![1000_u32]),
+        77,
+        "across many frames"
+    );
+}
+
+#[test]
+fn an_uncaught_exception_is_a_trap() {
+    let guest = throwing();
+    for name in ["uncaught", "wrong_tag"] {
+        for _ in 0..10 {
+            let error = guest.fails(Code::Trap, name, &vals![1_u32]);
+            says(&error, "exception");
+            assert_eq!(guest.i32("caught", &vals![4_u32]), 4, "the VM works on");
+        }
+    }
+}
+
+#[test]
+fn no_handler_of_an_outer_guest_catches_it() {
+    let inner = Rc::new(throwing());
+    let callee = inner.clone();
+    let outer = Guest::unlinked(THROWING)
+        .host("host", move || {
+            let error = failure(Code::Trap, callee.try_call("uncaught", &vals![1_u32]));
+            says(&error, "exception");
+            5_u32
+        })
+        .link();
+    assert_eq!(outer.i32("catches_all_of_host", &[]), 5);
+    assert_eq!(inner.i32("caught", &vals![4_u32]), 4);
+}
+
+#[test]
+fn no_handler_of_the_same_vm_catches_it_across_the_host() {
+    let guest = Guest::unlinked(THROWING);
+    let me = guest.pointer();
+    let guest = guest
+        .host("host", move || {
+            failure(Code::Trap, me.try_call("uncaught", &vals![1_u32]));
+            assert_eq!(me.i32("caught", &vals![8_u32]).expect("returns"), 8);
+            6_u32
+        })
+        .link();
+    for _ in 0..10 {
+        assert_eq!(guest.i32("catches_all_of_host", &[]), 6);
+    }
+}
+
+#[test]
+fn traps_and_host_traps_are_not_exceptions() {
+    let guest = Guest::unlinked(THROWING);
+    let me = guest.pointer();
+    let guest = guest
+        .host("host", move || {
+            me.vm().trap("stop");
+            0_u32
+        })
+        .link();
+    guest.fails(Code::Trap, "trap_under_catch_all", &[]);
+    let error = guest.fails(Code::HostTrap, "catches_all_of_host", &[]);
+    assert_eq!(error.message(), "stop");
+}
+
+#[test]
+fn exceptions_on_several_threads() {
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(|| {
+                let guest = throwing();
+                for round in 0..500_u32 {
+                    assert_eq!(guest.i32("caught", &vals![round]), round);
+                    guest.fails(Code::Trap, "uncaught", &vals![round]);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_panic_of_the_host_on_the_same_thread_still_unwinds() {
+    let guest = throwing();
+    guest.fails(Code::Trap, "uncaught", &vals![1_u32]);
+    let caught = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(5_u32)));
+    assert_eq!(caught.expect_err("panicked").downcast_ref(), Some(&5_u32));
+    guest.fails(Code::Trap, "uncaught", &vals![1_u32]);
+}
+
+#[test]
+fn an_exception_kept_for_a_later_call_is_still_one() {
+    for (declared, store, load) in [
+        (
+            "(table $t 1 exnref)",
+            "(local.set $e) (table.set $t (i32.const 0) (local.get $e))",
+            "(table.get $t (i32.const 0))",
+        ),
+        (
+            "(global $g (mut exnref) (ref.null exn))",
+            "(global.set $g)",
+            "(global.get $g)",
+        ),
+    ] {
+        let text = format!(
+            r#"(module
+              (tag $number (param i32))
+              {declared}
+              (func (export "keep") (param i32) (local $e exnref)
+                (block $h (result exnref)
+                  (try_table (catch_all_ref $h) (throw $number (local.get 0)))
+                  (unreachable))
+                {store})
+              (func (export "again") (result i32)
+                (block $h (result i32)
+                  (try_table (catch $number $h) {load} (throw_ref))
+                  (unreachable))))"#
+        );
+        let guest = Guest::unlinked(&text);
+        if guest.try_link().is_err() {
+            // wasmer has no such tables.
+            continue;
+        }
+        guest.fails(Code::Trap, "again", &[]);
+        for value in 0..10_u32 {
+            guest.results("keep", &vals![value]);
+            assert_eq!(guest.i32("again", &[]), value, "{declared}");
+            assert_eq!(guest.i32("again", &[]), value, "{declared}");
+        }
+    }
+}

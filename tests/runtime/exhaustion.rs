@@ -1,0 +1,212 @@
+//! A guest that has used up its stack: whatever it does there is a trap, and harms neither
+//! the process nor the thread.
+
+use std::time::Duration;
+
+use rust_wasm::{Code, Options};
+
+use crate::support::{Guest, module};
+
+/// `run` recurses `depth` times and does deed number `deed` there. `recover` needs whatever
+/// the deeds might have left locked.
+const DEEDS: &str = r#"(module
+  (import "env" "host_trap" (func $host_trap))
+  (memory (export "memory") 1)
+  (data $data "abc")
+  (table $table 10 funcref)
+  (elem $elements func $nothing)
+  (tag $tag (param i32))
+  (func $nothing)
+  (func $unreachable (unreachable))
+  (func $load (drop (i32.load (i32.const -1))))
+  (func $fill (memory.fill (i32.const 65536) (i32.const 0) (i32.const 1)))
+  (func $copy (memory.copy (i32.const 65536) (i32.const 0) (i32.const 1)))
+  (func $init (memory.init $data (i32.const 0) (i32.const 0) (i32.const 3)))
+  (func $init_outside (memory.init $data (i32.const 0) (i32.const 0) (i32.const 4)))
+  (func $throw (throw $tag (i32.const 1)))
+  (func $catch (block $handler (try_table (catch_all $handler) (throw $tag (i32.const 1)))))
+  (func $grow (drop (memory.grow (i32.const 0))))
+  (func $table_init (table.init $table $elements (i32.const 0) (i32.const 0) (i32.const 1)))
+  (func $table_init_outside
+    (table.init $table $elements (i32.const 9) (i32.const 0) (i32.const 5)))
+  (func $table_fill (table.fill $table (i32.const 9) (ref.null func) (i32.const 5)))
+  (func $table_copy (table.copy $table $table (i32.const 9) (i32.const 0) (i32.const 5)))
+  (func $table_set (table.set $table (i32.const 100) (ref.null func)))
+  (func $table_grow (drop (table.grow $table (ref.null func) (i32.const 0))))
+  (func $null_call (call_indirect $table (i32.const 5)))
+  (table $deeds funcref (elem
+    $unreachable $load $fill $copy $init $init_outside $throw $catch $grow $table_init
+    $table_init_outside $table_fill $table_copy $table_set $table_grow $null_call $host_trap))
+  (func $run (export "run") (param $depth i32) (param $deed i32) (result i32)
+    (if (result i32) (i32.eqz (local.get $depth))
+      (then (call_indirect $deeds (local.get $deed)) (i32.const 0))
+      (else (i32.add (i32.const 1)
+        (call $run (i32.sub (local.get $depth) (i32.const 1)) (local.get $deed))))))
+  (func (export "recover") (result i32)
+    (memory.init $data (i32.const 0) (i32.const 0) (i32.const 3))
+    (table.init $table $elements (i32.const 0) (i32.const 0) (i32.const 1))
+    (table.fill $table (i32.const 0) (ref.null func) (i32.const 5))
+    (block $handler (try_table (catch_all $handler) (throw $tag (i32.const 1))))
+    (drop (table.grow $table (ref.null func) (i32.const 1)))
+    (memory.grow (i32.const 0)))
+  (func (export "drop_all") (data.drop $data) (elem.drop $elements)))"#;
+
+const DEED_COUNT: u32 = 17;
+
+fn doer() -> Guest {
+    let options = Options {
+        guest_stack_bytes: 64 << 10,
+        ..Options::default()
+    };
+    let guest = Guest::of(&module(DEEDS), &options);
+    let me = guest.pointer();
+    guest
+        .host("host_trap", move || me.vm().trap("enough"))
+        .link()
+}
+
+const EXHAUSTED: &str = "wasm trap: call stack exhausted";
+
+/// The least depth at which there is no room for a deed.
+fn limit(guest: &Guest, deed: u32) -> u32 {
+    let (mut fits, mut overflows) = (0, 1_000_000);
+    while fits + 1 < overflows {
+        let depth = (fits + overflows) / 2;
+        match guest.try_call("run", &vals![depth, deed]) {
+            Err(error) if error.message() == EXHAUSTED => overflows = depth,
+            _ => fits = depth,
+        }
+    }
+    overflows
+}
+
+/// Tried for all depths at the end of the stack, since each leaves another piece of the
+/// engine without room. This fails by hanging or by crashing.
+#[test]
+fn any_deed_at_the_end_of_the_stack_is_a_trap() {
+    const LOAD: u32 = 1;
+    let guest = doer();
+    let end_of_stack = limit(&guest, LOAD);
+    assert!(end_of_stack > 500, "{end_of_stack}");
+    for deed in 0..DEED_COUNT {
+        // The engine may need room of its own.
+        let end_of_room = limit(&guest, deed);
+        for depth in
+            (end_of_room - 200..end_of_room + 200).chain(end_of_stack - 300..end_of_stack + 3)
+        {
+            let outcome = guest.try_call("run", &vals![depth, deed]);
+            if depth >= end_of_room {
+                let error = outcome.expect_err("no room");
+                assert_eq!(error.message(), EXHAUSTED, "deed {deed} at {depth}");
+            } else if let Err(error) = outcome {
+                assert!(
+                    matches!(error.code(), Code::Trap | Code::HostTrap),
+                    "{error}"
+                );
+                assert_ne!(error.message(), EXHAUSTED, "deed {deed} at {depth}");
+            }
+            if depth % 16 == 0 {
+                assert_eq!(guest.i32("recover", &[]), 1);
+            }
+        }
+    }
+    guest.results("drop_all", &[]);
+}
+
+#[test]
+fn an_interrupt_at_the_end_of_the_stack_is_an_interrupt() {
+    let text = r#"(module
+      (func $run (export "run") (param $depth i32) (result i32)
+        (if (result i32) (i32.eqz (local.get $depth))
+          (then (loop $l (br $l)) (i32.const 0))
+          (else (i32.add (i32.const 1)
+            (call $run (i32.sub (local.get $depth) (i32.const 1))))))))"#;
+    let options = Options {
+        guest_stack_bytes: 64 << 10,
+        call_deadline: Some(Duration::from_millis(1)),
+        ..Options::default()
+    };
+    let guest = Guest::with(text, &options);
+    let mut depth = 500_u32;
+    while guest
+        .try_call("run", &vals![depth])
+        .expect_err("never returns")
+        .code()
+        == Code::Interrupt
+    {
+        depth += 500;
+    }
+    for depth in (depth - 500..depth).step_by(20) {
+        let error = guest
+            .try_call("run", &vals![depth])
+            .expect_err("never returns");
+        let code = if error.message() == EXHAUSTED {
+            Code::Trap
+        } else {
+            Code::Interrupt
+        };
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[test]
+fn a_frame_larger_than_the_guard_page_does_not_jump_over_it() {
+    for locals in [100, 1000, 10_000, 49_000] {
+        // All of them stay alive across the call.
+        let sets: String = (1..locals)
+            .map(|index| {
+                format!(
+                    "(local.set {index} (i64.add (local.get {}) (i64.const 1)))",
+                    index - 1
+                )
+            })
+            .collect();
+        let adds: String = (1..locals)
+            .map(|index| format!("(local.get {index}) (i64.add)"))
+            .collect();
+        let text = format!(
+            r#"(module
+              (func $deep (export "overflow") (param i64) (result i64) (local{})
+                {sets}
+                (call $deep (local.get {}))
+                {adds}))"#,
+            " i64".repeat(locals - 1),
+            locals - 1,
+        );
+        let options = Options {
+            guest_stack_bytes: 64 << 10,
+            ..Options::default()
+        };
+        let guest = Guest::with(&text, &options);
+        for _ in 0..3 {
+            let error = guest.fails(Code::Trap, "overflow", &vals![1_u64]);
+            assert_eq!(
+                error.message(),
+                "wasm trap: call stack exhausted",
+                "{locals} locals"
+            );
+        }
+    }
+}
+
+#[test]
+fn calls_with_a_thousand_arguments_do_not_jump_over_the_guard_page() {
+    let gets: String = (0..1000)
+        .map(|index| format!("(local.get {index})"))
+        .collect();
+    let types = " i64".repeat(1000);
+    let text = format!(
+        r#"(module
+          (func $deep (export "overflow") (param{types}) (result{types})
+            (call $deep {gets})
+            (call $deep)))"#
+    );
+    let options = Options {
+        guest_stack_bytes: 64 << 10,
+        ..Options::default()
+    };
+    let guest = Guest::with(&text, &options);
+    let args: Vec<_> = (0..1000_u64).map(crate::support::Val::I64).collect();
+    let error = guest.fails(Code::Trap, "overflow", &args);
+    assert_eq!(error.message(), "wasm trap: call stack exhausted");
+}

@@ -1,0 +1,23 @@
+//! Tests of the runtime through its Rust API, one file per subject. One program, so that
+//! the engine is linked once.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backtraces;
+mod cache;
+mod calls;
+mod data;
+mod exceptions;
+mod exhaustion;
+mod hostile;
+mod hosts;
+mod interrupts;
+mod life_cycle;
+mod limits;
+mod nesting;
+mod options;
+mod serialization;
+mod threads;
+mod traps;
