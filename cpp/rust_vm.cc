@@ -268,9 +268,7 @@ public:
   }
 
 #define _GET_FUNCTION(_T)                                                                          \
-  void getFunction(std::string_view function_name, _T* f) override {                               \
-    getExport(function_name, f);                                                                   \
-  }
+  void getFunction(std::string_view function_name, _T* f) override { getExport(function_name, f); }
   FOR_ALL_WASM_VM_EXPORTS(_GET_FUNCTION)
 #undef _GET_FUNCTION
 
@@ -407,10 +405,10 @@ private:
   void define(std::string_view module_name, std::string_view name, rust_wasm_signature_t signature,
               rust_wasm_host_fn_t thunk, rust_wasm_host_fn_t callback) {
     if (vm_ == nullptr) { // not loaded yet
-      early_callbacks_.push_back([=, this, module_name = std::string(module_name),
-                                  name = std::string(name)] {
-        define(module_name, name, signature, thunk, callback);
-      });
+      early_callbacks_.push_back(
+          [=, this, module_name = std::string(module_name), name = std::string(name)] {
+            define(module_name, name, signature, thunk, callback);
+          });
       return;
     }
     // The host registers some 150 functions, a module imports a handful.

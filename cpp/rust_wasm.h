@@ -57,16 +57,16 @@ typedef struct rust_wasm_slice {
 
 // Why an operation failed. The values are stable.
 typedef enum rust_wasm_code {
-  RUST_WASM_INVALID_ARGUMENT = 1,  // null handle, bad index, unknown type
-  RUST_WASM_INVALID_STATE = 2,     // wrong order of calls, or the VM has failed
-  RUST_WASM_INVALID_MODULE = 3,    // malformed or unsupported bytecode
-  RUST_WASM_INCOMPATIBLE = 4,      // precompiled code that this build must not run
-  RUST_WASM_LINK = 5,              // missing import, wrong import or export type
-  RUST_WASM_RESOURCE = 6,          // memory limit or operating system limit
-  RUST_WASM_TRAP = 7,              // the guest trapped
-  RUST_WASM_INTERRUPT = 8,         // terminated, or the call's deadline passed
-  RUST_WASM_HOST_TRAP = 9,         // a host function called rust_wasm_vm_trap
-  RUST_WASM_PANIC = 10,            // a bug in this library, contained
+  RUST_WASM_INVALID_ARGUMENT = 1, // null handle, bad index, unknown type
+  RUST_WASM_INVALID_STATE = 2,    // wrong order of calls, or the VM has failed
+  RUST_WASM_INVALID_MODULE = 3,   // malformed or unsupported bytecode
+  RUST_WASM_INCOMPATIBLE = 4,     // precompiled code that this build must not run
+  RUST_WASM_LINK = 5,             // missing import, wrong import or export type
+  RUST_WASM_RESOURCE = 6,         // memory limit or operating system limit
+  RUST_WASM_TRAP = 7,             // the guest trapped
+  RUST_WASM_INTERRUPT = 8,        // terminated, or the call's deadline passed
+  RUST_WASM_HOST_TRAP = 9,        // a host function called rust_wasm_vm_trap
+  RUST_WASM_PANIC = 10,           // a bug in this library, contained
 } rust_wasm_code_t;
 
 // Value types, with the encoding of the WebAssembly binary format.
@@ -83,7 +83,7 @@ typedef union rust_wasm_value {
   uint64_t i64;
   float f32;
   double f64;
-  uint64_t slot[2];  // fixes size (16) and, with the attribute, alignment (16)
+  uint64_t slot[2]; // fixes size (16) and, with the attribute, alignment (16)
 }
 #if defined(__GNUC__)
 __attribute__((aligned(16)))
@@ -169,8 +169,7 @@ rust_wasm_slice_t rust_wasm_error_backtrace(const rust_wasm_error_t* error);
 // come from whom you would trust with this process.
 // `names` overrides the name section for backtraces. `options` may be null; only
 // its cache_dir counts here.
-rust_wasm_error_t* rust_wasm_module_load(rust_wasm_slice_t bytecode,
-                                         rust_wasm_slice_t precompiled,
+rust_wasm_error_t* rust_wasm_module_load(rust_wasm_slice_t bytecode, rust_wasm_slice_t precompiled,
                                          const rust_wasm_name_t* names, size_t names_size,
                                          const rust_wasm_options_t* options,
                                          rust_wasm_module_t** out);
@@ -228,8 +227,7 @@ const rust_wasm_memory_t* rust_wasm_vm_memory(const rust_wasm_vm_t* vm);
 // One of another type is RUST_WASM_LINK, with both types in the message. The func
 // belongs to the VM; asking twice gives the same func.
 rust_wasm_error_t* rust_wasm_vm_func(rust_wasm_vm_t* vm, rust_wasm_slice_t name,
-                                     rust_wasm_signature_t signature,
-                                     const rust_wasm_func_t** out);
+                                     rust_wasm_signature_t signature, const rust_wasm_func_t** out);
 
 // Calls a func on its VM. `values` has as many slots as the type has parameters
 // or results, whichever are more: it holds the arguments, and on success the
@@ -249,7 +247,7 @@ void rust_wasm_vm_trap(rust_wasm_vm_t* vm, rust_wasm_slice_t message);
 void rust_wasm_vm_terminate(const rust_wasm_vm_t* vm);
 
 #ifdef __cplusplus
-}  // extern "C"
+} // extern "C"
 #endif
 
-#endif  // RUST_WASM_H_
+#endif // RUST_WASM_H_

@@ -173,7 +173,7 @@ fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
     let report = trap::report(&trap, &vm.module, max_frames);
     match report.kind {
         Kind::HostTrap => {
-            let pending = vm.pending_trap.take();
+            let pending = vm.pending_traps.borrow_mut().pop().unwrap_or_default();
             pending.into_error(&vm.module, max_frames)
         }
         // The interrupt checks stop the guest with `unreachable`.

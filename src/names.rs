@@ -94,10 +94,8 @@ pub(crate) fn section(bytecode: &[u8]) -> &[u8] {
 fn parse(section: &[u8]) -> FunctionNames {
     use wasmer::sys::wasmparser::{BinaryReader, Name, NameSectionReader};
     let mut names = FunctionNames::default();
-    for part in NameSectionReader::new(BinaryReader::new(section, 0))
-        .into_iter()
-        .flatten()
-    {
+    let reader = NameSectionReader::new(BinaryReader::new(section, 0));
+    for part in reader.flatten() {
         if let Name::Function(map) = part {
             for naming in map.into_iter().flatten() {
                 names.add(naming.index, naming.name.as_bytes());

@@ -48,8 +48,8 @@ pub(crate) struct Inner {
     pub(crate) state: UnsafeCell<CallState>,
     /// Written by the instance's memory.
     memory: UnsafeCell<VMMemoryDefinition>,
-    /// The trap that a host function has asked for.
-    pub(crate) pending_trap: RefCell<Pending>,
+    /// The traps that host functions have asked for: one for each nested call at most.
+    pub(crate) pending_traps: RefCell<Vec<Pending>>,
     // The instance points at the bindings, so it is dropped first.
     instance: OnceCell<Instance>,
     bindings: Box<[UnsafeCell<HostBinding>]>,
@@ -129,7 +129,7 @@ impl Vm {
                 base: std::ptr::null_mut(),
                 current_length: 0,
             }),
-            pending_trap: RefCell::default(),
+            pending_traps: RefCell::default(),
             instance: OnceCell::new(),
             bindings: std::iter::repeat_with(unbound)
                 .take(module.imports().len())
@@ -303,9 +303,15 @@ impl Vm {
     /// host function returns. Outside a call it does nothing.
     pub fn trap(&self, message: &str) {
         if self.0.is_running() {
-            self.0.pending_trap.replace(Pending::new(message));
+            let mut pending = self.0.pending_traps.borrow_mut();
             // SAFETY: this thread is the one that uses the VM.
-            unsafe { (*self.0.state.get()).trap_pending = 1 };
+            let asked = unsafe { &mut (*self.0.state.get()).trap_pending };
+            if *asked != 0 {
+                // The last one of a call counts.
+                pending.pop();
+            }
+            *asked = 1;
+            pending.push(Pending::new(message));
         }
     }
 

@@ -58,8 +58,8 @@ static_assert(
     std::is_same_v<decltype(&WasmVm::fail), void (WasmVm::*)(FailState, std::string_view)>);
 static_assert(std::is_same_v<decltype(&WasmVm::addFailCallback),
                              void (WasmVm::*)(std::function<void(FailState)>)>);
-static_assert(std::is_same_v<decltype(&WasmVm::isHostFunctionAllowed),
-                             bool (WasmVm::*)(const std::string&)>);
+static_assert(
+    std::is_same_v<decltype(&WasmVm::isHostFunctionAllowed), bool (WasmVm::*)(const std::string&)>);
 static_assert(std::is_same_v<decltype(&WasmVm::setRestrictedCallback),
                              void (WasmVm::*)(bool, std::unordered_set<std::string>)>);
 static_assert(std::is_same_v<decltype(&WasmVm::integration),
@@ -91,15 +91,9 @@ static_assert(std::is_same_v<decltype(htowasm(uint32_t{}, true)), uint32_t> &&
 
 // The lists, with neutral types for the host's own, so that mirror_check.cc can compare those of
 // the two compilations.
-template <typename T> struct Plain {
-  using type = T;
-};
-template <> struct Plain<Word> {
-  using type = mirror_check::Word;
-};
-template <> struct Plain<ContextBase*> {
-  using type = mirror_check::Context;
-};
+template <typename T> struct Plain { using type = T; };
+template <> struct Plain<Word> { using type = mirror_check::Word; };
+template <> struct Plain<ContextBase*> { using type = mirror_check::Context; };
 template <typename R, typename... Args> struct Plain<std::function<R(Args...)>> {
   using type = std::function<typename Plain<R>::type(typename Plain<Args>::type...)>;
 };

@@ -7,8 +7,8 @@ use rust_wasm::{Code, Options};
 
 use crate::support::{Guest, module};
 
-/// `run` recurses `depth` times and does deed number `deed` there. `recover` needs whatever
-/// the deeds might have left locked.
+/// `run` recurses with large frames, then with small ones, and does a deed there. `recover`
+/// needs whatever the deeds might have left locked.
 const DEEDS: &str = r#"(module
   (import "env" "host_trap" (func $host_trap))
   (memory (export "memory") 1)
@@ -37,11 +37,21 @@ const DEEDS: &str = r#"(module
   (table $deeds funcref (elem
     $unreachable $load $fill $copy $init $init_outside $throw $catch $grow $table_init
     $table_init_outside $table_fill $table_copy $table_set $table_grow $null_call $host_trap))
-  (func $run (export "run") (param $depth i32) (param $deed i32) (result i32)
+  (func $small (param $depth i32) (param $deed i32) (result i32)
     (if (result i32) (i32.eqz (local.get $depth))
       (then (call_indirect $deeds (local.get $deed)) (i32.const 0))
       (else (i32.add (i32.const 1)
-        (call $run (i32.sub (local.get $depth) (i32.const 1)) (local.get $deed))))))
+        (call $small (i32.sub (local.get $depth) (i32.const 1)) (local.get $deed))))))
+  (func $run (export "run") (param $large i32) (param $small i32) (param $deed i32) (result i32)
+    (local v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128 v128)
+    LOADS
+    (if (result i32) (i32.eqz (local.get $large))
+      (then (call $small (local.get $small) (local.get $deed)))
+      (else
+        (call $run (i32.sub (local.get $large) (i32.const 1))
+          (local.get $small) (local.get $deed))
+        STORES
+        (i32.add (i32.const 1)))))
   (func (export "recover") (result i32)
     (memory.init $data (i32.const 0) (i32.const 0) (i32.const 3))
     (table.init $table $elements (i32.const 0) (i32.const 0) (i32.const 1))
@@ -52,13 +62,30 @@ const DEEDS: &str = r#"(module
   (func (export "drop_all") (data.drop $data) (elem.drop $elements)))"#;
 
 const DEED_COUNT: u32 = 17;
+const LOAD: u32 = 1;
+
+/// What `run` may have for large frames: at least this many small ones fit into one.
+const SMALL_FRAMES: u32 = 20;
 
 fn doer() -> Guest {
+    // Values that stay alive across the call make the frame large.
+    let loads: String = (3..19)
+        .map(|local| format!("(local.set {local} (v128.load (i32.const {})))", 16 * local))
+        .collect();
+    let stores: String = (3..19)
+        .map(|local| {
+            format!(
+                "(v128.store (i32.const {}) (local.get {local}))",
+                16 * local
+            )
+        })
+        .collect();
+    let text = DEEDS.replace("LOADS", &loads).replace("STORES", &stores);
     let options = Options {
         guest_stack_bytes: 64 << 10,
         ..Options::default()
     };
-    let guest = Guest::of(&module(DEEDS), &options);
+    let guest = Guest::of(&module(&text), &options);
     let me = guest.pointer();
     guest
         .host("host_trap", move || me.vm().trap("enough"))
@@ -67,12 +94,12 @@ fn doer() -> Guest {
 
 const EXHAUSTED: &str = "wasm trap: call stack exhausted";
 
-/// The least depth at which there is no room for a deed.
+/// The least number of large frames that leaves no room for a deed.
 fn limit(guest: &Guest, deed: u32) -> u32 {
-    let (mut fits, mut overflows) = (0, 1_000_000);
+    let (mut fits, mut overflows) = (0, 100_000);
     while fits + 1 < overflows {
         let depth = (fits + overflows) / 2;
-        match guest.try_call("run", &vals![depth, deed]) {
+        match guest.try_call("run", &vals![depth, 0_u32, deed]) {
             Err(error) if error.message() == EXHAUSTED => overflows = depth,
             _ => fits = depth,
         }
@@ -84,33 +111,48 @@ fn limit(guest: &Guest, deed: u32) -> u32 {
 /// engine without room. This fails by hanging or by crashing.
 #[test]
 fn any_deed_at_the_end_of_the_stack_is_a_trap() {
-    const LOAD: u32 = 1;
     let guest = doer();
     let end_of_stack = limit(&guest, LOAD);
-    assert!(end_of_stack > 500, "{end_of_stack}");
+    assert!(end_of_stack > 100, "{end_of_stack}");
     for deed in 0..DEED_COUNT {
         // The engine may need room of its own.
         let end_of_room = limit(&guest, deed);
-        for depth in
-            (end_of_room - 200..end_of_room + 200).chain(end_of_stack - 300..end_of_stack + 3)
-        {
-            let outcome = guest.try_call("run", &vals![depth, deed]);
-            if depth >= end_of_room {
-                let error = outcome.expect_err("no room");
-                assert_eq!(error.message(), EXHAUSTED, "deed {deed} at {depth}");
-            } else if let Err(error) = outcome {
-                assert!(
-                    matches!(error.code(), Code::Trap | Code::HostTrap),
-                    "{error}"
-                );
-                assert_ne!(error.message(), EXHAUSTED, "deed {deed} at {depth}");
-            }
-            if depth % 16 == 0 {
+        for limit in [end_of_room, end_of_stack] {
+            for large in limit - 10..=limit {
+                for small in 0..=SMALL_FRAMES {
+                    let outcome = guest.try_call("run", &vals![large, small, deed]);
+                    if large >= end_of_room {
+                        let error = outcome.expect_err("no room");
+                        assert_eq!(error.message(), EXHAUSTED, "deed {deed} at {large}");
+                    } else if let Err(error) = outcome {
+                        let code = error.code();
+                        assert!(matches!(code, Code::Trap | Code::HostTrap), "{error}");
+                    }
+                }
                 assert_eq!(guest.i32("recover", &[]), 1);
             }
         }
     }
     guest.results("drop_all", &[]);
+}
+
+/// The above tries every place only if the frames are what it takes them for.
+#[test]
+fn the_frames_of_that_test_are_as_large_as_it_assumes() {
+    let guest = doer();
+    let (mut fits, mut overflows) = (0, 100_000);
+    while fits + 1 < overflows {
+        let depth = (fits + overflows) / 2;
+        match guest.try_call("run", &vals![0_u32, depth, LOAD]) {
+            Err(error) if error.message() == EXHAUSTED => overflows = depth,
+            _ => fits = depth,
+        }
+    }
+    let small_per_large = overflows / limit(&guest, LOAD);
+    assert!(
+        (10..=SMALL_FRAMES).contains(&small_per_large),
+        "{small_per_large}"
+    );
 }
 
 #[test]

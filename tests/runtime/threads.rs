@@ -178,7 +178,7 @@ fn a_larger_stack_allows_deeper_recursion() {
     };
     let (small, large) = (depth(64 << 10), depth(4 << 20));
     assert!(small > 100, "{small}");
-    assert!(large > 16 * small, "{large} and {small}");
+    assert!(small > 1_000 && large > 30_000, "{large} and {small}");
 }
 
 /// Calls its guest when its thread ends, and tells how that went.

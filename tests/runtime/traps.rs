@@ -159,6 +159,20 @@ fn a_trap_asked_for_before_a_nested_call_ends_the_outer_one() {
 }
 
 #[test]
+fn a_nested_calls_request_does_not_replace_the_outer_one() {
+    let guest = asking(|me| {
+        me.vm().trap("outer");
+        let error = failure(Code::HostTrap, me.try_call("run", &[]));
+        assert_eq!(error.message(), "the host says no");
+        1
+    });
+    let error = guest.fails(Code::HostTrap, "nested", &[]);
+    assert_eq!(error.message(), "outer");
+    assert!(!error.backtrace().is_empty());
+    assert_eq!(guest.i32("calm", &[]), 9);
+}
+
+#[test]
 fn the_last_request_and_only_one_vm() {
     let other = std::rc::Rc::new(asking(|_| 3));
     let inner = other.clone();

@@ -47,7 +47,8 @@ fn leaves_the_unwinder_to_the_program() {
     assert!(symbols.contains("U _Unwind_RaiseException"));
 }
 
-/// Both bring Rust's standard library, whose symbols would clash were ours not local.
+/// Both bring Rust's standard library, whose symbols would clash were ours not local. The program
+/// is C and C++: its exceptions, the other library's panics and our traps share one unwinder.
 #[test]
 fn links_and_runs_beside_another_rust_library() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,26 +59,39 @@ fn links_and_runs_beside_another_rust_library() {
         .arg(here.join("tests/archive/other.rs"))
         .arg("-o")
         .arg(&other));
-    for compiler in ["gcc", "clang"] {
-        let program = out.join(format!("archive-{compiler}"));
-        run(Command::new(compiler)
-            .args([
-                "-std=c11",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-Wl,--gc-sections",
-            ])
-            .arg("-I")
+    for (c, cpp) in [("gcc", "g++"), ("clang", "clang++")] {
+        let object = out.join(format!("program-{c}.o"));
+        run(Command::new(c)
+            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-c", "-I"])
             .arg(here.join("../../cpp"))
             .arg(here.join("tests/archive/program.c"))
-            .arg(archive())
-            .arg(&other)
-            .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-o"])
-            .arg(&program));
+            .arg("-o")
+            .arg(&object));
+        let link = |name: &str, inputs: &[&Path], flags: &[&str]| {
+            let program = out.join(format!("{name}-{c}"));
+            run(Command::new(cpp)
+                .args(["-std=c++20", "-Wall", "-Wextra", "-Werror"])
+                .args(flags)
+                .arg(here.join("tests/archive/unwinding.cc"))
+                .args(inputs)
+                .arg(&other)
+                .args(["-Wl,--gc-sections", "-Wl,--strip-all"])
+                .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-o"])
+                .arg(&program));
+            program
+        };
+        let program = link("archive", &[&object, &archive()], &[]);
         assert_eq!(
             run(&mut Command::new(&program)),
-            "2 + 3 = 5; trap; caught\n"
+            "2 + 3 = 5; trap; caught, caught\n"
         );
+
+        let without = link("without", &[], &["-DWITHOUT_ARCHIVE"]);
+        run(&mut Command::new(&without));
+        let size = |path: &Path| path.metadata().expect("linked").len();
+        let added = size(&program) - size(&without);
+        // For `cargo test -- --nocapture`. The bound is a little above what docs/custom-envoy.md says.
+        println!("{c}: the archive adds {added} bytes to a stripped program");
+        assert!(added < 20 << 20, "{c}: {added}");
     }
 }

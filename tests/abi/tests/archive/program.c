@@ -5,6 +5,7 @@
 #include "rust_wasm.h"
 
 bool other_catches_a_panic(void);
+bool cpp_catches_an_exception(void);
 
 // (module
 //   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -55,7 +56,8 @@ int main(void) {
   printf("%s; ", rust_wasm_error_code(error) == RUST_WASM_TRAP ? "trap" : "no trap");
   rust_wasm_error_free(error);
 
-  printf("%s\n", other_catches_a_panic() ? "caught" : "not caught");
+  printf("%s, ", other_catches_a_panic() ? "caught" : "not caught");
+  printf("%s\n", cpp_catches_an_exception() ? "caught" : "not caught");
   rust_wasm_vm_free(vm);
   rust_wasm_module_free(module);
   return 0;

@@ -23,12 +23,8 @@ struct Word {
   uint64_t u64_ = 0;
 };
 
-template <typename T> struct ConvertWordTypeToUint32 {
-  using type = T;
-};
-template <> struct ConvertWordTypeToUint32<Word> {
-  using type = uint32_t;
-};
+template <typename T> struct ConvertWordTypeToUint32 { using type = T; };
+template <> struct ConvertWordTypeToUint32<Word> { using type = uint32_t; };
 
 template <typename F> struct ConvertFunctionTypeWordToUint32;
 template <typename R, typename... Args> struct ConvertFunctionTypeWordToUint32<R (*)(Args...)> {

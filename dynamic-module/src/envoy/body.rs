@@ -1,0 +1,105 @@
+//! A body as the plugin sees it: what Envoy has buffered for it, then what came in just
+//! now. Nothing is copied but what the plugin reads.
+
+use super::abi::BodyType;
+use super::handle::Handle;
+use crate::host::abi::{Direction, HostResult, Status};
+
+/// One direction's body at one moment.
+pub(super) struct Body<'a> {
+    handle: &'a Handle,
+    buffered: Option<BodyType>,
+    received: Option<BodyType>,
+}
+
+impl<'a> Body<'a> {
+    /// `buffering`: the plugin asked Envoy to keep the body; `receiving`: this is the
+    /// callback for a piece of it.
+    pub(super) fn new(
+        handle: &'a Handle,
+        direction: Direction,
+        buffering: bool,
+        receiving: bool,
+    ) -> Self {
+        let (buffered, received) = match direction {
+            Direction::Request => (BodyType::BufferedRequest, BodyType::ReceivedRequest),
+            Direction::Response => (BodyType::BufferedResponse, BodyType::ReceivedResponse),
+        };
+        // After a pause Envoy hands over the very buffer.
+        let same = receiving && buffering && handle.received_is_buffered(buffered);
+        Self {
+            handle,
+            buffered: (buffering && !same).then_some(buffered),
+            received: receiving.then_some(received),
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = BodyType> {
+        [self.buffered, self.received].into_iter().flatten()
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.parts().map(|part| self.handle.body_size(part)).sum()
+    }
+
+    pub(super) fn read(&self, mut start: usize, mut out: &mut [u8]) {
+        for part in self.parts() {
+            for chunk in self.handle.body_chunks(part) {
+                let Some(chunk) = chunk.get(start..) else {
+                    start -= chunk.len();
+                    continue;
+                };
+                start = 0;
+                let size = chunk.len().min(out.len());
+                let (now, rest) = out.split_at_mut(size);
+                now.copy_from_slice(&chunk[..size]);
+                out = rest;
+                if out.is_empty() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Replaces the first `remove` bytes.
+    pub(super) fn replace(&self, mut remove: usize, data: &[u8]) -> HostResult {
+        for part in self.parts() {
+            let now = remove.min(self.handle.body_size(part));
+            if now > 0 && !self.handle.drain_body(part, now) {
+                return Err(Status::BadArgument);
+            }
+            remove -= now;
+        }
+        if data.is_empty() {
+            return Ok(());
+        }
+        // There is no way to prepend: what is left of the first part moves behind.
+        let first = self
+            .parts()
+            .find(|part| self.handle.body_size(*part) > 0)
+            .or(self.received)
+            .or(self.buffered)
+            .ok_or(Status::BadArgument)?;
+        let rest = self.handle.body_chunks(first).concat();
+        if !rest.is_empty() {
+            self.handle.drain_body(first, rest.len());
+        }
+        self.append_to(first, data)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.append_to(first, &rest)
+    }
+
+    pub(super) fn append(&self, data: &[u8]) -> HostResult {
+        let last = self.received.or(self.buffered).ok_or(Status::BadArgument)?;
+        self.append_to(last, data)
+    }
+
+    fn append_to(&self, part: BodyType, data: &[u8]) -> HostResult {
+        if self.handle.append_body(part, data) {
+            return Ok(());
+        }
+        Err(Status::BadArgument)
+    }
+}

@@ -1,0 +1,281 @@
+//! One stream: Envoy's filter on one side, a context of the plugin on the other.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::abi::{self, BodyStatus, HeadersStatus, TrailersStatus};
+use super::body::Body;
+use super::handle::Handle;
+use super::link::Link;
+use super::local::LocalReply;
+use super::plugin::{FilterConfig, Instance, WasmPlugin};
+use super::properties;
+use super::remote::Remote;
+use crate::config::FailurePolicy;
+use crate::host::abi::{DataAction, Direction, HeadersAction, MapType, TrailersAction};
+use crate::host::proxy::{CallResponse, LocalResponse, Stream};
+
+/// What `filter_new` hands to Envoy.
+pub(super) struct Filter {
+    handle: Handle,
+    link: Arc<Link>,
+    /// The filter's plugin, unless the route has its own.
+    default_plugin: Arc<WasmPlugin>,
+    /// The plugin's context, from the first event on.
+    active: OnceCell<Option<Active>>,
+    plugin: OnceCell<Arc<WasmPlugin>>,
+    /// The plugin's own response, while its callbacks see it.
+    local: RefCell<Option<Rc<LocalReply>>>,
+    /// By direction: the plugin asked Envoy to keep the body.
+    buffering: [Cell<bool>; 2],
+    /// Whose piece of body is being handled.
+    receiving: Cell<Option<Direction>>,
+    /// The stream was answered here: by the plugin, or since the VM has failed.
+    answered: Cell<bool>,
+    logged: Cell<bool>,
+    /// Calls that wait: Envoy's id and the plugin's token.
+    callouts: RefCell<HashMap<u64, u32>>,
+    remote: OnceCell<Arc<Remote>>,
+    pub(super) seen: properties::Seen,
+}
+
+struct Active {
+    instance: Arc<Instance>,
+    context: u32,
+}
+
+fn slot(direction: Direction) -> usize {
+    match direction {
+        Direction::Request => 0,
+        Direction::Response => 1,
+    }
+}
+
+impl Filter {
+    pub(super) fn new(handle: Handle, config: &FilterConfig) -> Box<Self> {
+        Box::new(Self {
+            handle,
+            link: config.link.clone(),
+            default_plugin: config.plugin.clone(),
+            active: OnceCell::new(),
+            plugin: OnceCell::new(),
+            local: RefCell::default(),
+            buffering: [Cell::new(false), Cell::new(false)],
+            receiving: Cell::new(None),
+            answered: Cell::new(false),
+            logged: Cell::new(false),
+            callouts: RefCell::default(),
+            remote: OnceCell::new(),
+            seen: properties::Seen::default(),
+        })
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn active(&self) -> Option<&Active> {
+        self.active.get_or_init(|| self.activate()).as_ref()
+    }
+
+    pub(super) fn remote_handle(&self) -> &Arc<Remote> {
+        self.remote
+            .get_or_init(|| Arc::new(Remote::new(&self.handle)))
+    }
+
+    pub(super) fn add_callout(&self, id: u64, token: u32) {
+        self.callouts.borrow_mut().insert(id, token);
+    }
+
+    fn plugin(&self) -> &Arc<WasmPlugin> {
+        self.plugin.get_or_init(|| {
+            // SAFETY: ours; Envoy keeps the route's configuration for as long as the
+            // stream has the route.
+            let route = unsafe { self.handle.route_config().as_ref() };
+            route.map_or(&self.default_plugin, |it| &it.plugin).clone()
+        })
+    }
+
+    fn activate(&self) -> Option<Active> {
+        let instance = self
+            .plugin()
+            .instance(&self.link, self.handle.worker_index())?;
+        let stream: &dyn Stream = self;
+        let stream = NonNull::from(stream);
+        // SAFETY: only the lifetime changes, which a raw pointer does not have.
+        let stream: NonNull<dyn Stream> = unsafe { std::mem::transmute(stream) };
+        // SAFETY: a filter is boxed, and forgets its context before it goes (`end`).
+        let context = unsafe { instance.vm.shared.enter().add_stream(instance.root, stream) }?;
+        Some(Active { instance, context })
+    }
+
+    /// Runs a callback; `None` if the stream must not go on, since the VM has failed.
+    fn event<T>(
+        &self,
+        otherwise: T,
+        callback: impl FnOnce(&crate::host::Entered<'_>, u32) -> T,
+    ) -> Option<T> {
+        let result = self.active().map(|active| {
+            let vm = &active.instance.vm.shared;
+            let result = callback(&vm.enter(), active.context);
+            (result, vm.has_failed())
+        });
+        if let Some((result, false)) = result {
+            return Some(result);
+        }
+        if self.plugin().failure_policy == FailurePolicy::FailOpen || self.answered.get() {
+            return Some(otherwise);
+        }
+        self.answered.set(true);
+        self.handle.send_response(&LocalResponse {
+            status: 503,
+            details: b"wasm_fail_stream".to_vec(),
+            body: Vec::new(),
+            headers: Vec::new(),
+            grpc_status: None,
+        });
+        None
+    }
+
+    pub(super) fn headers_event(&self, direction: Direction, end: bool) -> HeadersStatus {
+        let map = match direction {
+            Direction::Request => abi::HeaderType::RequestHeader,
+            Direction::Response => abi::HeaderType::ResponseHeader,
+        };
+        if direction == Direction::Response && self.active.get().is_none() {
+            return HeadersStatus::Continue;
+        }
+        let count = u32::try_from(self.handle.header_count(map)).unwrap_or(u32::MAX);
+        let action = self.event(HeadersAction::Continue, |vm, context| {
+            vm.headers(context, direction, count, end)
+        });
+        match action {
+            Some(HeadersAction::Continue) => HeadersStatus::Continue,
+            Some(HeadersAction::StopIteration) => HeadersStatus::StopIteration,
+            Some(HeadersAction::StopAllAndBuffer) => HeadersStatus::StopAllIterationAndBuffer,
+            Some(HeadersAction::StopAllAndWatermark) | None => {
+                HeadersStatus::StopAllIterationAndWatermark
+            }
+        }
+    }
+
+    pub(super) fn body_event(&self, direction: Direction, end: bool) -> BodyStatus {
+        if self.active.get().is_none() {
+            return BodyStatus::Continue;
+        }
+        self.receiving.set(Some(direction));
+        let size = self.body(direction).size();
+        let action = self.event(DataAction::Continue, |vm, context| {
+            vm.body(context, direction, size, end)
+        });
+        self.receiving.set(None);
+        self.buffering[slot(direction)].set(action == Some(DataAction::StopAndBuffer));
+        match action {
+            Some(DataAction::Continue) => BodyStatus::Continue,
+            Some(DataAction::StopAndBuffer) => BodyStatus::StopIterationAndBuffer,
+            Some(DataAction::StopAndWatermark) => BodyStatus::StopIterationAndWatermark,
+            Some(DataAction::StopNoBuffer) | None => BodyStatus::StopIterationNoBuffer,
+        }
+    }
+
+    pub(super) fn trailers_event(&self, direction: Direction) -> TrailersStatus {
+        if self.active.get().is_none() {
+            return TrailersStatus::Continue;
+        }
+        let map = match direction {
+            Direction::Request => abi::HeaderType::RequestTrailer,
+            Direction::Response => abi::HeaderType::ResponseTrailer,
+        };
+        let count = u32::try_from(self.handle.header_count(map)).unwrap_or(u32::MAX);
+        let action = self.event(TrailersAction::Continue, |vm, context| {
+            vm.trailers(context, direction, count)
+        });
+        match action {
+            Some(TrailersAction::Continue) => TrailersStatus::Continue,
+            Some(TrailersAction::Stop) | None => TrailersStatus::StopIteration,
+        }
+    }
+
+    /// Answers the stream. Envoy does not pass a module its own response, so the plugin's
+    /// callbacks see it here, as they would in Envoy's Wasm filter.
+    pub(super) fn respond(&self, response: LocalResponse) {
+        if self.answered.replace(true) {
+            return;
+        }
+        let reply = Rc::new(LocalReply::new(response));
+        if let Some(Some(active)) = self.active.get() {
+            self.local.replace(Some(reply.clone()));
+            let vm = active.instance.vm.shared.enter();
+            let (headers, size) = (reply.header_count(), reply.body_size());
+            vm.headers(active.context, Direction::Response, headers, size == 0);
+            if size > 0 {
+                vm.body(active.context, Direction::Response, size, true);
+            }
+            self.local.replace(None);
+        }
+        self.handle.send_response(&reply.take());
+    }
+
+    /// The plugin's own response, if the map or body is its.
+    pub(super) fn local_map(&self, map: MapType) -> Option<Rc<LocalReply>> {
+        let local = self.local.borrow();
+        local
+            .as_ref()
+            .filter(|_| map == MapType::ResponseHeaders)
+            .cloned()
+    }
+
+    pub(super) fn local_body(&self, direction: Direction) -> Option<Rc<LocalReply>> {
+        let local = self.local.borrow();
+        local
+            .as_ref()
+            .filter(|_| direction == Direction::Response)
+            .cloned()
+    }
+
+    pub(super) fn callout_done(&self, id: u64, response: Result<CallResponse, &str>) {
+        let token = self.callouts.borrow_mut().remove(&id);
+        if let (Some(token), Some(Some(active))) = (token, self.active.get()) {
+            let vm = active.instance.vm.shared.enter();
+            vm.call_response(token, response);
+        }
+    }
+
+    pub(super) fn run_remote(&self) {
+        let actions = self.remote.get().map(|it| it.take());
+        for action in actions.into_iter().flatten() {
+            self.act(action);
+        }
+    }
+
+    pub(super) fn log(&self) {
+        if !self.logged.replace(true)
+            && let Some(active) = self.active()
+        {
+            active.instance.vm.shared.enter().log_stream(active.context);
+        }
+    }
+
+    /// Ends the context. Envoy gives up the stream's calls, so the plugin hears that
+    /// they failed.
+    pub(super) fn end(&self) {
+        let Some(Some(active)) = self.active.get() else {
+            return;
+        };
+        self.log();
+        let vm = active.instance.vm.shared.enter();
+        vm.delete_stream(active.context);
+        for (_, token) in self.callouts.take() {
+            vm.call_response(token, Err("the stream has ended"));
+        }
+    }
+
+    pub(super) fn body(&self, direction: Direction) -> Body<'_> {
+        let buffering = self.buffering[slot(direction)].get();
+        let receiving = self.receiving.get() == Some(direction);
+        Body::new(&self.handle, direction, buffering, receiving)
+    }
+}

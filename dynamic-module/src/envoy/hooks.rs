@@ -1,0 +1,331 @@
+//! What Envoy calls, in the order of a configuration's and a stream's life. Every body
+//! is one guarded call.
+
+use std::ffi::{c_char, c_void};
+
+use super::abi::{
+    self, BodyStatus, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, HeadersStatus,
+    LocalReplyStatus, TrailersStatus,
+};
+use super::filter::Filter;
+use super::guard::guard;
+use super::handle::Handle;
+use super::link::{self, Link, log};
+use super::plugin::{FilterConfig, RouteConfig, WasmPlugin};
+use crate::host::abi::{Direction, LogLevel};
+use std::sync::Arc;
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    guard("program_init", std::ptr::null(), || {
+        // Symbols are bound when they are first called, which is too late to find out.
+        for name in abi::CALLBACKS {
+            // SAFETY: a string with its end.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            if found.is_null() {
+                // No log: its function may be the one that is missing.
+                let name = name.to_string_lossy();
+                eprintln!("rust_wasm_module: this Envoy does not have {name}");
+                return std::ptr::null();
+            }
+        }
+        abi::VERSION.as_ptr()
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    envoy: ConfigPtr,
+    _name: EnvoyBuffer,
+    config: EnvoyBuffer,
+) -> *const FilterConfig {
+    guard("config_new", std::ptr::null(), || {
+        // SAFETY: Envoy's, alive during the hook.
+        let json = unsafe { config.bytes() };
+        // SAFETY: Envoy calls this on the main thread, and `config_destroy` before the
+        // configuration goes.
+        let link = unsafe { Link::new(envoy) };
+        match new_config(&link, json) {
+            Ok(plugin) => Box::into_raw(Box::new(FilterConfig { link, plugin })),
+            Err(error) => {
+                log(LogLevel::Error, &format!("rust_wasm_module: {error}"));
+                link.close();
+                std::ptr::null()
+            }
+        }
+    })
+}
+
+fn new_config(link: &Arc<Link>, json: &[u8]) -> Result<Arc<WasmPlugin>, String> {
+    let plugin = WasmPlugin::load(json)?;
+    plugin.try_out(link)?;
+    Ok(Arc::new(plugin))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *mut FilterConfig) {
+    guard("config_destroy", (), || {
+        if !config.is_null() {
+            // SAFETY: from `config_new`, and Envoy does not use it again.
+            drop(unsafe { Box::from_raw(config) });
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
+    _envoy: ConfigPtr,
+    config: *const FilterConfig,
+    _event: u64,
+) {
+    guard("config_scheduled", (), || {
+        // SAFETY: from `config_new`, alive, or null.
+        if let Some(config) = unsafe { config.as_ref() } {
+            // What runs may end the configuration's plugin, not its link.
+            config.link.clone().run_events();
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    _envoy: ConfigPtr,
+    config: *const FilterConfig,
+    id: u64,
+    result: u32,
+    headers: *const EnvoyHeader,
+    header_count: usize,
+    body: *const EnvoyBuffer,
+    body_count: usize,
+) {
+    guard("config_http_callout_done", (), || {
+        // SAFETY: from `config_new`, alive, or null.
+        if let Some(config) = unsafe { config.as_ref() } {
+            // SAFETY: as Envoy says.
+            let response =
+                unsafe { link::response(result, headers, header_count, body, body_count) };
+            config.link.callout_done(id, response);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
+    _name: EnvoyBuffer,
+    config: EnvoyBuffer,
+) -> *const RouteConfig {
+    guard("per_route_config_new", std::ptr::null(), || {
+        // SAFETY: Envoy's, alive during the hook.
+        match WasmPlugin::load(unsafe { config.bytes() }) {
+            Ok(plugin) => {
+                let plugin = Arc::new(plugin);
+                Box::into_raw(Box::new(RouteConfig { plugin }))
+            }
+            Err(error) => {
+                log(LogLevel::Error, &format!("rust_wasm_module: {error}"));
+                std::ptr::null()
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(
+    config: *mut RouteConfig,
+) {
+    guard("per_route_config_destroy", (), || {
+        if !config.is_null() {
+            // SAFETY: from `per_route_config_new`, and Envoy does not use it again.
+            drop(unsafe { Box::from_raw(config) });
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    config: *const FilterConfig,
+    envoy: FilterPtr,
+) -> *const Filter {
+    guard("filter_new", std::ptr::null(), || {
+        // SAFETY: from `config_new`, alive.
+        let config = unsafe { &*config };
+        // SAFETY: Envoy's filter lives longer than ours, and stays on this thread.
+        Box::into_raw(Filter::new(unsafe { Handle::new(envoy) }, config))
+    })
+}
+
+/// Runs the body of a stream's hook. A filter that could not be made lets it pass.
+fn with_filter<T: Copy>(
+    hook: &str,
+    filter: *const Filter,
+    fallback: T,
+    body: impl FnOnce(&Filter) -> T,
+) -> T {
+    guard(hook, fallback, || {
+        // SAFETY: from `filter_new`, alive, on its thread.
+        unsafe { filter.as_ref() }.map_or(fallback, body)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    end: bool,
+) -> HeadersStatus {
+    with_filter("request_headers", filter, HeadersStatus::Continue, |it| {
+        it.headers_event(Direction::Request, end)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    end: bool,
+) -> BodyStatus {
+    with_filter("request_body", filter, BodyStatus::Continue, |it| {
+        it.body_event(Direction::Request, end)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+) -> TrailersStatus {
+    with_filter("request_trailers", filter, TrailersStatus::Continue, |it| {
+        it.trailers_event(Direction::Request)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    end: bool,
+) -> HeadersStatus {
+    with_filter("response_headers", filter, HeadersStatus::Continue, |it| {
+        it.headers_event(Direction::Response, end)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    end: bool,
+) -> BodyStatus {
+    with_filter("response_body", filter, BodyStatus::Continue, |it| {
+        it.body_event(Direction::Response, end)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+) -> TrailersStatus {
+    with_filter(
+        "response_trailers",
+        filter,
+        TrailersStatus::Continue,
+        |it| it.trailers_event(Direction::Response),
+    )
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    id: u64,
+    result: u32,
+    headers: *const EnvoyHeader,
+    header_count: usize,
+    body: *const EnvoyBuffer,
+    body_count: usize,
+) {
+    with_filter("http_callout_done", filter, (), |it| {
+        // SAFETY: as Envoy says.
+        let response = unsafe { link::response(result, headers, header_count, body, body_count) };
+        it.callout_done(id, response);
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+    _event: u64,
+) {
+    with_filter("scheduled", filter, (), Filter::run_remote);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    _envoy: FilterPtr,
+    filter: *const Filter,
+) {
+    with_filter("stream_complete", filter, (), Filter::log);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *mut Filter) {
+    guard("filter_destroy", (), || {
+        if !filter.is_null() {
+            // SAFETY: from `filter_new`, and Envoy does not use it again.
+            let filter = unsafe { Box::from_raw(filter) };
+            filter.end();
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
+    _envoy: FilterPtr,
+    _filter: *const Filter,
+    _status: u32,
+    _details: EnvoyBuffer,
+    _reset_imminent: bool,
+) -> LocalReplyStatus {
+    guard("local_reply", LocalReplyStatus::Continue, || {
+        LocalReplyStatus::Continue
+    })
+}
+
+/// Hooks that Envoy asks for and the module has no use for.
+macro_rules! unused_hooks {
+    ($(fn $name:ident($($param:ident: $ty:ty),* $(,)?);)*) => {
+        $(#[unsafe(no_mangle)]
+        extern "C" fn $name($($param: $ty),*) {
+            $(let _ = $param;)*
+        })*
+    };
+}
+
+unused_hooks! {
+    fn envoy_dynamic_module_on_http_filter_http_stream_headers(
+        envoy: FilterPtr, filter: *const c_void, id: u64, headers: *const EnvoyHeader,
+        count: usize, end: bool,
+    );
+    fn envoy_dynamic_module_on_http_filter_http_stream_data(
+        envoy: FilterPtr, filter: *const c_void, id: u64, data: *const EnvoyBuffer,
+        count: usize, end: bool,
+    );
+    fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
+        envoy: FilterPtr, filter: *const c_void, id: u64, trailers: *const EnvoyHeader,
+        count: usize,
+    );
+    fn envoy_dynamic_module_on_http_filter_http_stream_complete(
+        envoy: FilterPtr, filter: *const c_void, id: u64,
+    );
+    fn envoy_dynamic_module_on_http_filter_http_stream_reset(
+        envoy: FilterPtr, filter: *const c_void, id: u64, reason: u32,
+    );
+    fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+        envoy: FilterPtr, filter: *const c_void,
+    );
+    fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+        envoy: FilterPtr, filter: *const c_void,
+    );
+}

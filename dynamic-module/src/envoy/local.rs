@@ -1,0 +1,109 @@
+//! A response that the plugin made, while the plugin's own callbacks look at it.
+
+use std::cell::RefCell;
+
+use crate::host::UsePairs;
+use crate::host::proxy::{LocalResponse, OwnedPairs};
+
+pub(super) struct LocalReply {
+    response: RefCell<LocalResponse>,
+}
+
+const STATUS: &[u8] = b":status";
+const LENGTH: &[u8] = b"content-length";
+const TYPE: &[u8] = b"content-type";
+
+impl LocalReply {
+    /// With the headers that Envoy will give it.
+    pub(super) fn new(mut response: LocalResponse) -> Self {
+        let own = |name: &[u8], value: String| (name.to_vec(), value.into_bytes());
+        let mut headers: OwnedPairs = vec![own(STATUS, response.status.to_string())];
+        headers.append(&mut response.headers);
+        for (name, _) in &mut headers {
+            name.make_ascii_lowercase();
+        }
+        response.headers = headers;
+        let reply = Self {
+            response: RefCell::new(response),
+        };
+        if reply.body_size() > 0 {
+            reply.set(LENGTH, reply.body_size().to_string().as_bytes());
+            if reply.header(TYPE).is_none() {
+                reply.add(TYPE, b"text/plain");
+            }
+        }
+        reply
+    }
+
+    /// The response as Envoy wants it: it makes some headers itself.
+    pub(super) fn take(&self) -> LocalResponse {
+        let mut response = self.response.borrow().clone();
+        let status = response.headers.iter().find(|(name, _)| name == STATUS);
+        if let Some(status) = status.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok())
+        {
+            response.status = status;
+        }
+        response
+            .headers
+            .retain(|(name, _)| name != STATUS && name != LENGTH);
+        response
+    }
+
+    pub(super) fn header_count(&self) -> u32 {
+        u32::try_from(self.response.borrow().headers.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let response = self.response.borrow();
+        let found = response
+            .headers
+            .iter()
+            .find(|(it, _)| it.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    }
+
+    pub(super) fn headers(&self, use_them: &mut UsePairs<'_>) {
+        // A copy, because the plugin may change them meanwhile.
+        let headers = self.response.borrow().headers.clone();
+        let pairs: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
+        use_them(&pairs);
+    }
+
+    pub(super) fn add(&self, name: &[u8], value: &[u8]) {
+        let header = (name.to_ascii_lowercase(), value.to_vec());
+        self.response.borrow_mut().headers.push(header);
+    }
+
+    pub(super) fn set(&self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    pub(super) fn remove(&self, name: &[u8]) {
+        let mut response = self.response.borrow_mut();
+        response
+            .headers
+            .retain(|(it, _)| !it.eq_ignore_ascii_case(name));
+    }
+
+    pub(super) fn body_size(&self) -> usize {
+        self.response.borrow().body.len()
+    }
+
+    pub(super) fn read_body(&self, start: usize, out: &mut [u8]) {
+        out.copy_from_slice(&self.response.borrow().body[start..start + out.len()]);
+    }
+
+    pub(super) fn replace_body(&self, remove: usize, data: &[u8]) {
+        let body = &mut self.response.borrow_mut().body;
+        let remove = remove.min(body.len());
+        body.splice(..remove, data.iter().copied());
+    }
+
+    pub(super) fn append_body(&self, data: &[u8]) {
+        self.response.borrow_mut().body.extend_from_slice(data);
+    }
+}

@@ -1,0 +1,35 @@
+//! The front: an HTTP filter for Envoy's dynamic-module ABI.
+//!
+//! ```text
+//!            main thread                        worker threads
+//!   hooks ── config_new ──► FilterConfig        filter_new ──► Filter ──► host callbacks
+//!                             │ WasmPlugin ◄──── one Instance per worker
+//!   timers ─► scheduled ───►  │ Link  ◄───────── metrics, root calls, log
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `abi` | declarations of Envoy's types and functions |
+//! | `hooks`, `guard` | what Envoy calls; no panic passes |
+//! | `plugin` | configuration, code, VMs of the workers, reload |
+//! | `link`, `metrics`, `timers` | the configuration's side of Envoy, from any thread |
+//! | `filter`, `stream`, `remote` | one stream: its events, what the plugin asks of it |
+//! | `handle`, `body`, `local`, `properties` | its headers, bodies, own responses, properties |
+//!
+//! `unsafe` is at home in `abi` and `hooks`, and in `handle` and `link`, which hold
+//! Envoy's pointers.
+
+mod abi;
+mod body;
+mod filter;
+mod guard;
+mod handle;
+mod hooks;
+mod link;
+mod local;
+mod metrics;
+mod plugin;
+mod properties;
+mod remote;
+mod stream;
+mod timers;

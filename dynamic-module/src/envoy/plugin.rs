@@ -1,0 +1,285 @@
+//! A configured plugin: its code, compiled once per process, and its VMs, one per worker
+//! and VM key, shared with other plugins of the same key.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+
+use super::abi;
+use super::link::{EnvoyProxy, Link, lock, log};
+use crate::config::{Code, FailurePolicy, PluginConfig};
+use crate::host::abi::LogLevel;
+use crate::host::{Plugin, Program, SharedVm, VmSettings};
+
+type Hash32 = [u8; 32];
+
+/// What is found again as long as somebody has it.
+type Registry<K, V> = LazyLock<Mutex<HashMap<K, Weak<V>>>>;
+
+/// Compiled code, by its bytecode's hash.
+static PROGRAMS: Registry<(Hash32, bool), Program> = LazyLock::new(Mutex::default);
+/// VMs in use, by worker and VM key.
+static VMS: Registry<(usize, Hash32), WorkerVm> = LazyLock::new(Mutex::default);
+
+/// A VM, counted.
+pub(super) struct WorkerVm {
+    pub(super) shared: Arc<SharedVm>,
+    link: Arc<Link>,
+}
+
+impl Drop for WorkerVm {
+    fn drop(&mut self) {
+        let metrics = &self.link.vm_metrics;
+        metrics.ended(&self.link);
+        metrics.memory(&self.link, self.shared.memory_bytes(), false);
+    }
+}
+
+/// The plugin in one worker's VM.
+pub(super) struct Instance {
+    pub(super) vm: Arc<WorkerVm>,
+    pub(super) root: u32,
+}
+
+#[derive(Default)]
+struct Worker {
+    instance: Option<Arc<Instance>>,
+    last_start: Option<Instant>,
+}
+
+/// A plugin as configured.
+pub(super) struct WasmPlugin {
+    pub(super) failure_policy: FailurePolicy,
+    config: PluginConfig,
+    program: Arc<Program>,
+    settings: Arc<VmSettings>,
+    vm_key: Hash32,
+    workers: Box<[Mutex<Worker>]>,
+}
+
+impl WasmPlugin {
+    /// Reads the configuration, loads and compiles the code; on the main thread.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence.
+    pub(super) fn load(json: &[u8]) -> Result<Self, String> {
+        let config = PluginConfig::parse(json).map_err(|error| error.to_string())?;
+        let code = match &config.vm.code {
+            Code::Inline(code) => code.clone(),
+            Code::File(name) => std::fs::read(name)
+                .map_err(|error| format!("vm_config.code.local.filename {name}: {error}"))?,
+        };
+        if code.is_empty() {
+            return Err("vm_config.code.local is empty".into());
+        }
+        let program = program(&code, config.vm.allow_precompiled)
+            .map_err(|error| format!("vm_config.code: {error}"))?;
+        let settings = VmSettings {
+            vm_id: config.vm.vm_id.clone(),
+            configuration: config.vm.configuration.clone(),
+            environment: config.vm.environment.clone(),
+            allowed_capabilities: config.allowed_capabilities.clone(),
+        };
+        let vm_key = vm_key(&settings, &code);
+        // SAFETY: this is the main thread.
+        let concurrency = unsafe { abi::envoy_dynamic_module_callback_get_concurrency() };
+        Ok(Self {
+            failure_policy: config.failure_policy,
+            config,
+            program,
+            settings: Arc::new(settings),
+            vm_key,
+            workers: (0..concurrency.max(1)).map(|_| Mutex::default()).collect(),
+        })
+    }
+
+    /// Starts the plugin for the first time, on the main thread, while metrics can be
+    /// defined. The VM becomes the first worker's, if that has none of this key.
+    ///
+    /// # Errors
+    /// If the plugin refused or failed.
+    pub(super) fn try_out(&self, link: &Arc<Link>) -> Result<(), String> {
+        // SAFETY: this is the main thread.
+        let validating = unsafe { abi::envoy_dynamic_module_callback_is_validation_mode() };
+        let keep = !validating && live_vm(0, &self.vm_key).is_none();
+        let instance = self.start_vm(link, !keep)?;
+        if keep && let Some(worker) = self.workers.first() {
+            let key = (0, self.vm_key);
+            lock(&VMS).insert(key, Arc::downgrade(&instance.vm));
+            lock(worker).instance = Some(Arc::new(instance));
+        }
+        Ok(())
+    }
+
+    /// The plugin on a worker, made if need be. `None` if it cannot be had.
+    pub(super) fn instance(&self, link: &Arc<Link>, index: usize) -> Option<Arc<Instance>> {
+        let mut worker = lock(self.workers.get(index)?);
+        if let Some(instance) = &worker.instance {
+            let reload =
+                instance.vm.shared.has_failed() && self.failure_policy == FailurePolicy::FailReload;
+            if !reload {
+                return Some(instance.clone());
+            }
+        }
+        let again = worker.last_start.is_some();
+        let now = Instant::now();
+        let waits = worker
+            .last_start
+            .is_some_and(|last| now - last < self.config.reload_interval);
+        if waits || (again && self.failure_policy != FailurePolicy::FailReload) {
+            return worker.instance.clone();
+        }
+        if worker.instance.is_some() || again {
+            worker.last_start = Some(now);
+        }
+        match self.start_on_worker(link, index) {
+            Ok(instance) => {
+                if worker.instance.is_some() {
+                    link.vm_metrics.reloaded(link);
+                }
+                worker.instance = Some(Arc::new(instance));
+            }
+            Err(error) => {
+                worker.last_start = Some(now);
+                log(
+                    LogLevel::Error,
+                    &format!("Wasm plugin{} cannot start: {error}", self.log_name()),
+                );
+            }
+        }
+        worker.instance.clone()
+    }
+
+    fn start_on_worker(&self, link: &Arc<Link>, index: usize) -> Result<Instance, String> {
+        if let Some(vm) = live_vm(index, &self.vm_key) {
+            let plugin = self.plugin(link, false);
+            let root = vm.shared.enter().add_plugin(&plugin)?;
+            return Ok(Instance { vm, root });
+        }
+        let instance = self.start_vm(link, false)?;
+        lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&instance.vm));
+        Ok(instance)
+    }
+
+    fn start_vm(&self, link: &Arc<Link>, trial: bool) -> Result<Instance, String> {
+        let plugin = self.plugin(link, trial);
+        let shared = SharedVm::start(&self.program, &self.settings, &plugin)?;
+        link.vm_metrics.created(link);
+        let vm = Arc::new(WorkerVm {
+            shared,
+            link: link.clone(),
+        });
+        let root = vm.shared.enter().add_plugin(&plugin)?;
+        Ok(Instance { vm, root })
+    }
+
+    fn plugin(&self, link: &Arc<Link>, trial: bool) -> Arc<Plugin> {
+        let config = &self.config;
+        Arc::new(Plugin {
+            name: config.name.clone(),
+            root_id: config.root_id.clone(),
+            configuration: config.configuration.clone(),
+            allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
+            log_prefix: self.log_name(),
+            root_log_prefix: log_name(&[&config.root_id, &config.vm.vm_id]),
+            proxy: Box::new(EnvoyProxy {
+                link: link.clone(),
+                trial: Arc::new(AtomicBool::new(trial)),
+                name: self.log_name(),
+            }),
+        })
+    }
+
+    /// Name, root and VM, as Envoy's Wasm filter puts them into its log.
+    fn log_name(&self) -> String {
+        let config = &self.config;
+        log_name(&[&config.name, &config.root_id, &config.vm.vm_id])
+    }
+
+    /// Ends the plugin in all VMs.
+    pub(super) fn close(&self) {
+        for worker in &self.workers {
+            let instance = lock(worker).instance.take();
+            if let Some(instance) = instance {
+                instance.vm.shared.enter().remove_plugin(instance.root);
+            }
+        }
+    }
+}
+
+fn log_name(parts: &[&str]) -> String {
+    let parts = parts.iter().filter(|it| !it.is_empty());
+    parts.flat_map(|it| [" ", it]).collect()
+}
+
+fn live_vm(worker: usize, key: &Hash32) -> Option<Arc<WorkerVm>> {
+    let mut vms = lock(&VMS);
+    vms.retain(|_, vm| vm.strong_count() > 0);
+    let vm = vms.get(&(worker, *key))?.upgrade()?;
+    (!vm.shared.has_failed()).then_some(vm)
+}
+
+fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String> {
+    let key = (Sha256::digest(code).into(), allow_precompiled);
+    let mut programs = lock(&PROGRAMS);
+    if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
+        return Ok(program);
+    }
+    let program = Arc::new(Program::new(code, &[])?);
+    programs.retain(|_, program| program.strong_count() > 0);
+    programs.insert(key, Arc::downgrade(&program));
+    Ok(program)
+}
+
+/// What makes two plugins share a VM. Each part goes in with its length.
+fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    add(settings.vm_id.as_bytes());
+    add(&settings.configuration);
+    add(code);
+    for (name, value) in &settings.environment {
+        add(name.as_bytes());
+        add(value.as_bytes());
+    }
+    if let Some(allowed) = &settings.allowed_capabilities {
+        let mut allowed: Vec<_> = allowed.iter().collect();
+        allowed.sort_unstable();
+        add(b"capabilities");
+        for capability in allowed {
+            add(capability.as_bytes());
+        }
+    }
+    hash.finalize().into()
+}
+
+/// A filter's configuration: what `config_new` hands to Envoy.
+pub(super) struct FilterConfig {
+    pub(super) link: Arc<Link>,
+    pub(super) plugin: Arc<WasmPlugin>,
+}
+
+impl Drop for FilterConfig {
+    fn drop(&mut self) {
+        self.plugin.close();
+        self.link.close();
+    }
+}
+
+/// A route's own plugin: what `per_route_config_new` hands to Envoy. It has no metrics
+/// and no scheduler of its own, and starts with the filter's when it is first needed.
+pub(super) struct RouteConfig {
+    pub(super) plugin: Arc<WasmPlugin>,
+}
+
+impl Drop for RouteConfig {
+    fn drop(&mut self) {
+        self.plugin.close();
+    }
+}

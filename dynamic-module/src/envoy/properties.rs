@@ -1,0 +1,204 @@
+//! Properties of a stream, by path: Envoy's attributes, metadata, filter state.
+//!
+//! Envoy gives modules a fixed list of attributes, so a path outside of it is not found.
+
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::abi::MetadataSource;
+use super::filter::Filter;
+
+/// Where `set_property` puts values, as Envoy's Wasm filter does.
+pub(super) const STATE_PREFIX: &[u8] = b"wasm.";
+
+/// What the filter notes itself.
+pub(super) struct Seen {
+    start: SystemTime,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            start: SystemTime::now(),
+        }
+    }
+}
+
+/// How Envoy gives an attribute.
+enum Kind {
+    Text,
+    Number,
+    Flag,
+}
+
+/// Envoy's `attribute_id`s, by path.
+const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
+    (b"request", b"path", 0, Kind::Text),
+    (b"request", b"url_path", 1, Kind::Text),
+    (b"request", b"host", 2, Kind::Text),
+    (b"request", b"scheme", 3, Kind::Text),
+    (b"request", b"method", 4, Kind::Text),
+    (b"request", b"referer", 6, Kind::Text),
+    (b"request", b"useragent", 7, Kind::Text),
+    (b"request", b"id", 9, Kind::Text),
+    (b"request", b"protocol", 10, Kind::Text),
+    (b"request", b"query", 11, Kind::Text),
+    (b"response", b"code", 15, Kind::Number),
+    (b"response", b"code_details", 16, Kind::Text),
+    (b"response", b"flags", 17, Kind::Number),
+    (b"response", b"size", 21, Kind::Number),
+    (b"source", b"address", 24, Kind::Text),
+    (b"source", b"port", 25, Kind::Number),
+    (b"destination", b"address", 26, Kind::Text),
+    (b"destination", b"port", 27, Kind::Number),
+    (b"connection", b"id", 28, Kind::Number),
+    (b"connection", b"mtls", 29, Kind::Flag),
+    (b"connection", b"requested_server_name", 30, Kind::Text),
+    (b"connection", b"tls_version", 31, Kind::Text),
+    (b"connection", b"subject_local_certificate", 32, Kind::Text),
+    (b"connection", b"subject_peer_certificate", 33, Kind::Text),
+    (b"connection", b"dns_san_local_certificate", 34, Kind::Text),
+    (b"connection", b"dns_san_peer_certificate", 35, Kind::Text),
+    (b"connection", b"uri_san_local_certificate", 36, Kind::Text),
+    (b"connection", b"uri_san_peer_certificate", 37, Kind::Text),
+    (
+        b"connection",
+        b"sha256_peer_certificate_digest",
+        38,
+        Kind::Text,
+    ),
+    (b"connection", b"transport_failure_reason", 39, Kind::Text),
+    (b"connection", b"termination_details", 40, Kind::Text),
+    (b"upstream", b"address", 41, Kind::Text),
+    (b"upstream", b"port", 42, Kind::Number),
+    (b"upstream", b"tls_version", 43, Kind::Text),
+    (b"upstream", b"subject_local_certificate", 44, Kind::Text),
+    (b"upstream", b"subject_peer_certificate", 45, Kind::Text),
+    (b"upstream", b"dns_san_local_certificate", 46, Kind::Text),
+    (b"upstream", b"dns_san_peer_certificate", 47, Kind::Text),
+    (b"upstream", b"uri_san_local_certificate", 48, Kind::Text),
+    (b"upstream", b"uri_san_peer_certificate", 49, Kind::Text),
+    (
+        b"upstream",
+        b"sha256_peer_certificate_digest",
+        50,
+        Kind::Text,
+    ),
+    (b"upstream", b"local_address", 51, Kind::Text),
+    (b"upstream", b"transport_failure_reason", 52, Kind::Text),
+    (b"upstream", b"request_attempt_count", 53, Kind::Number),
+    (b"xds", b"cluster_name", 57, Kind::Text),
+    (b"xds", b"route_name", 61, Kind::Text),
+    (b"xds", b"virtual_host_name", 63, Kind::Text),
+    (b"xds", b"filter_chain_name", 66, Kind::Text),
+];
+const ROUTE_NAME: u32 = 61;
+
+pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
+    let handle = filter.handle();
+    match *path {
+        [b"request", b"headers", name] => handle
+            .header(super::abi::HeaderType::RequestHeader, name)
+            .map(Cow::Borrowed),
+        [b"response", b"headers", name] => handle
+            .header(super::abi::HeaderType::ResponseHeader, name)
+            .map(Cow::Borrowed),
+        [b"response", b"trailers", name] => handle
+            .header(super::abi::HeaderType::ResponseTrailer, name)
+            .map(Cow::Borrowed),
+        [b"request", b"time"] => {
+            let time = filter
+                .seen
+                .start
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+        }
+        [b"request", b"duration"] => {
+            let time = filter.seen.start.elapsed().unwrap_or_default();
+            number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+        }
+        [b"xds", b"cluster_name"] | [b"cluster_name"] => handle.cluster_name().map(Cow::Borrowed),
+        [b"route_name"] => handle.attribute_string(ROUTE_NAME).map(Cow::Borrowed),
+        [b"connection_id"] => handle.attribute_int(28).and_then(number),
+        [b"metadata", b"filter_metadata", namespace, key] => {
+            metadata(filter, MetadataSource::Dynamic, namespace, key)
+        }
+        [
+            b"xds",
+            b"route_metadata",
+            b"filter_metadata",
+            namespace,
+            key,
+        ]
+        | [b"route_metadata", b"filter_metadata", namespace, key] => {
+            metadata(filter, MetadataSource::Route, namespace, key)
+        }
+        [
+            b"xds",
+            b"cluster_metadata",
+            b"filter_metadata",
+            namespace,
+            key,
+        ]
+        | [b"cluster_metadata", b"filter_metadata", namespace, key] => {
+            metadata(filter, MetadataSource::Cluster, namespace, key)
+        }
+        [
+            b"xds",
+            b"upstream_host_metadata",
+            b"filter_metadata",
+            namespace,
+            key,
+        ]
+        | [
+            b"upstream_host_metadata",
+            b"filter_metadata",
+            namespace,
+            key,
+        ] => metadata(filter, MetadataSource::Host, namespace, key),
+        [b"filter_state", key] => handle.filter_state(key).map(Cow::Borrowed),
+        [group, name] => attribute(filter, group, name).or_else(|| own_state(filter, path)),
+        _ => own_state(filter, path),
+    }
+}
+
+fn attribute<'a>(filter: &'a Filter, group: &[u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let handle = filter.handle();
+    let found = ATTRIBUTES.iter().find(|it| it.0 == group && it.1 == name);
+    let (.., id, kind) = found?;
+    match kind {
+        Kind::Text => handle.attribute_string(*id).map(Cow::Borrowed),
+        Kind::Number => handle.attribute_int(*id).and_then(number),
+        Kind::Flag => handle
+            .attribute_bool(*id)
+            .map(|flag| Cow::Owned(vec![u8::from(flag)])),
+    }
+}
+
+fn metadata<'a>(
+    filter: &'a Filter,
+    source: MetadataSource,
+    namespace: &[u8],
+    key: &[u8],
+) -> Option<Cow<'a, [u8]>> {
+    let handle = filter.handle();
+    if let Some(text) = handle.metadata_string(source, namespace, key) {
+        return Some(Cow::Borrowed(text));
+    }
+    if let Some(number) = handle.metadata_number(source, namespace, key) {
+        return Some(Cow::Owned(number.to_le_bytes().to_vec()));
+    }
+    let flag = handle.metadata_bool(source, namespace, key)?;
+    Some(Cow::Owned(vec![u8::from(flag)]))
+}
+
+/// What a plugin set itself.
+fn own_state<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
+    let key = [STATE_PREFIX, &path.join(&0)].concat();
+    filter.handle().filter_state(&key).map(Cow::Borrowed)
+}
+
+fn number<'a>(value: u64) -> Option<Cow<'a, [u8]>> {
+    Some(Cow::Owned(value.to_le_bytes().to_vec()))
+}

@@ -1,0 +1,164 @@
+//! What the host asks of a stream.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Once};
+
+use super::filter::Filter;
+use super::handle::header_type;
+use super::link::log;
+use super::properties;
+use crate::host::UsePairs;
+use crate::host::abi::{Direction, HostResult, LogLevel, MapType, Status};
+use crate::host::proxy::{HttpRequest, RemoteStream, Stream, StreamAction};
+
+impl Stream for Filter {
+    fn has_map(&self, map: MapType) -> bool {
+        self.local_map(map).is_some()
+            || header_type(map).is_some_and(|map| self.handle().header_count(map) > 0)
+    }
+
+    fn header(&self, map: MapType, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if let Some(local) = self.local_map(map) {
+            return local.header(name).map(Cow::Owned);
+        }
+        self.handle()
+            .header(header_type(map)?, name)
+            .map(Cow::Borrowed)
+    }
+
+    fn headers(&self, map: MapType, use_them: &mut UsePairs<'_>) {
+        if let Some(local) = self.local_map(map) {
+            return local.headers(use_them);
+        }
+        let pairs = header_type(map).map_or_else(Vec::new, |map| self.handle().headers(map));
+        use_them(&pairs);
+    }
+
+    fn add_header(&self, map: MapType, name: &[u8], value: &[u8]) -> HostResult {
+        if let Some(local) = self.local_map(map) {
+            local.add(name, value);
+            return Ok(());
+        }
+        let map = header_type(map).ok_or(Status::BadArgument)?;
+        if value.is_empty() {
+            left_out(name);
+            return Ok(());
+        }
+        done(self.handle().add_header(map, name, value))
+    }
+
+    fn set_header(&self, map: MapType, name: &[u8], value: &[u8]) -> HostResult {
+        if let Some(local) = self.local_map(map) {
+            local.set(name, value);
+            return Ok(());
+        }
+        if value.is_empty() {
+            left_out(name);
+            return self.remove_header(map, name);
+        }
+        let map = header_type(map).ok_or(Status::BadArgument)?;
+        done(self.handle().set_header(map, name, value))
+    }
+
+    fn remove_header(&self, map: MapType, name: &[u8]) -> HostResult {
+        if let Some(local) = self.local_map(map) {
+            local.remove(name);
+            return Ok(());
+        }
+        let map = header_type(map).ok_or(Status::BadArgument)?;
+        // This is how Envoy's ABI says it.
+        done(self.handle().set_header(map, name, b""))
+    }
+
+    fn body_size(&self, direction: Direction) -> usize {
+        if let Some(local) = self.local_body(direction) {
+            return local.body_size();
+        }
+        self.body(direction).size()
+    }
+
+    fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]) {
+        if let Some(local) = self.local_body(direction) {
+            return local.read_body(start, out);
+        }
+        self.body(direction).read(start, out);
+    }
+
+    fn replace_body(&self, direction: Direction, remove: usize, data: &[u8]) -> HostResult {
+        if let Some(local) = self.local_body(direction) {
+            local.replace_body(remove, data);
+            return Ok(());
+        }
+        self.body(direction).replace(remove, data)
+    }
+
+    fn append_body(&self, direction: Direction, data: &[u8]) -> HostResult {
+        if let Some(local) = self.local_body(direction) {
+            local.append_body(data);
+            return Ok(());
+        }
+        self.body(direction).append(data)
+    }
+
+    fn property(&self, path: &[&[u8]]) -> Option<Cow<'_, [u8]>> {
+        properties::get(self, path)
+    }
+
+    fn set_property(&self, path: &[u8], value: &[u8]) -> HostResult {
+        let key = [properties::STATE_PREFIX, path].concat();
+        done(self.handle().set_filter_state(&key, value))
+    }
+
+    fn clear_route_cache(&self) {
+        self.handle().clear_route_cache();
+    }
+
+    fn http_call(&self, token: u32, request: &HttpRequest<'_>) -> HostResult {
+        let id = self.handle().http_callout(request)?;
+        self.add_callout(id, token);
+        Ok(())
+    }
+
+    fn set_upstream_host(&self, host: &[u8]) -> HostResult {
+        done(self.handle().set_upstream_host(host))
+    }
+
+    fn act(&self, action: StreamAction) {
+        match action {
+            StreamAction::Resume(Direction::Request) => self.handle().continue_decoding(),
+            StreamAction::Resume(Direction::Response) => self.handle().continue_encoding(),
+            StreamAction::Close => self.handle().reset(b"wasm_close_stream"),
+            StreamAction::Respond(mut response) => {
+                // Envoy's access log is split at spaces.
+                for byte in &mut response.details {
+                    if byte.is_ascii_whitespace() {
+                        *byte = b'_';
+                    }
+                }
+                self.respond(response);
+            }
+        }
+    }
+
+    fn remote(&self) -> Option<Arc<dyn RemoteStream>> {
+        Some(self.remote_handle().clone())
+    }
+}
+
+fn done(done: bool) -> HostResult {
+    if done {
+        Ok(())
+    } else {
+        Err(Status::BadArgument)
+    }
+}
+
+/// Says once that Envoy's ABI takes an empty value for no header.
+fn left_out(name: &[u8]) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        let name = String::from_utf8_lossy(name);
+        let message = format!("rust_wasm_module: left out the header {name}, whose value is empty");
+        log(LogLevel::Warn, &message);
+    });
+}

@@ -1,0 +1,61 @@
+//! HTTP calls and local responses.
+
+use super::super::abi::{HostResult, Status};
+use super::super::deferred::Deferred;
+use super::super::pairs;
+use super::super::proxy::{HttpRequest, LocalResponse, StreamAction};
+use super::entry::host_functions;
+
+/// gRPC's status codes end here; SDKs pass -1 for "none".
+const MAX_GRPC_STATUS: u32 = 16;
+
+host_functions! {
+    InCallbacks fn proxy_http_call(
+        vm, upstream: u32, upstream_size: u32, headers: u32, headers_size: u32,
+        body: u32, body_size: u32, trailers: u32, trailers_size: u32,
+        timeout_ms: u32, token_out: u32,
+    ) -> HostResult {
+        let request = HttpRequest {
+            upstream: vm.bytes(upstream, upstream_size)?,
+            headers: pairs::decode(vm.bytes(headers, headers_size)?)?,
+            body: vm.bytes(body, body_size)?,
+            trailers: pairs::decode(vm.bytes(trailers, trailers_size)?)?,
+            timeout_ms,
+        };
+        // Nothing is sent that cannot be told of.
+        vm.bytes(token_out, 4)?;
+        let context = vm.context();
+        let token = vm.new_call(&context);
+        let sent = match context.stream() {
+            Some(stream) => stream.http_call(token, &request),
+            None => context.plugin.proxy.http_call(vm.target(&context), token, &request),
+        };
+        if sent.is_err() {
+            vm.calls.borrow_mut().remove(&token);
+        }
+        sent?;
+        vm.write_u32(token_out, token)
+    }
+
+    InCallbacks fn proxy_send_local_response(
+        vm, status: u32, details: u32, details_size: u32, body: u32, body_size: u32,
+        headers: u32, headers_size: u32, grpc_status: u32,
+    ) -> HostResult {
+        let own = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+        let headers = pairs::decode(vm.bytes(headers, headers_size)?)?;
+        let response = LocalResponse {
+            status,
+            details: vm.bytes(details, details_size)?.to_vec(),
+            body: vm.bytes(body, body_size)?.to_vec(),
+            headers: headers.into_iter().map(own).collect(),
+            grpc_status: (grpc_status <= MAX_GRPC_STATUS).then_some(grpc_status),
+        };
+        let context = vm.context();
+        if context.is_root() {
+            return Err(Status::BadArgument);
+        }
+        vm.defer(Deferred::Stream(context, StreamAction::Respond(response)));
+        vm.stop_iteration.set(true);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Metrics. An id's low two bits are the metric's kind, as in Envoy.
+
+use std::sync::Arc;
+
+use super::super::abi::{HostResult, MetricKind, Status};
+use super::super::memory::size32;
+use super::super::proxy::Metric;
+use super::super::vm::Vm;
+use super::entry::host_functions;
+
+const KIND_BITS: u32 = 2;
+
+host_functions! {
+    InCallbacks fn proxy_define_metric(
+        vm, kind: u32, name: u32, name_size: u32, id_out: u32,
+    ) -> HostResult {
+        let kind = MetricKind::try_from(kind)?;
+        let name = vm.bytes(name, name_size)?;
+        let metric = vm.context().plugin.proxy.define_metric(kind, name)?;
+        let index = {
+            let mut metrics = vm.metrics.borrow_mut();
+            metrics.push(metric);
+            size32(metrics.len() - 1)?
+        };
+        vm.write_u32(id_out, index << KIND_BITS | kind as u32)
+    }
+
+    InCallbacks fn proxy_increment_metric(vm, id: u32, offset: i64) -> HostResult {
+        let metric = metric(vm, id)?;
+        match metric.kind() {
+            MetricKind::Counter if offset <= 0 => Err(Status::BadArgument),
+            MetricKind::Histogram => Err(Status::BadArgument),
+            _ => metric.add(offset),
+        }
+    }
+
+    InCallbacks fn proxy_record_metric(vm, id: u32, value: u64) -> HostResult {
+        metric(vm, id)?.record(value)
+    }
+
+    InCallbacks fn proxy_get_metric(vm, id: u32, value_out: u32) -> HostResult {
+        let metric = metric(vm, id)?;
+        if metric.kind() == MetricKind::Histogram {
+            return Err(Status::BadArgument);
+        }
+        vm.write_u64(value_out, metric.value())
+    }
+}
+
+fn metric(vm: &Vm, id: u32) -> HostResult<Arc<dyn Metric>> {
+    let metrics = vm.metrics.borrow();
+    let metric = metrics
+        .get((id >> KIND_BITS) as usize)
+        .ok_or(Status::NotFound)?;
+    if metric.kind() as u32 != id & ((1 << KIND_BITS) - 1) {
+        return Err(Status::NotFound);
+    }
+    Ok(metric.clone())
+}

@@ -1,0 +1,45 @@
+//! A Proxy-Wasm host on the runtime's Rust API. It knows nothing of Envoy: the traits
+//! of `proxy` stand for whatever proxy runs it.
+//!
+//! ```text
+//! Program ─► SharedVm::start ─► enter() ─► add_plugin ─► add_stream ─► request_headers …
+//!  compiled    one per thread     lock       root context   stream context   callbacks
+//!   once       and VM key
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `abi`, `pairs` | numbers and encodings of the ABI |
+//! | `proxy` | the traits that a proxy implements |
+//! | `program`, `exports` | compiled code with its imports resolved; the guest's callbacks |
+//! | `vm`, `lock` | one VM: starting, calling, failing; who may use it |
+//! | `memory` | the guest's memory |
+//! | `context`, `callbacks` | contexts, and calling the plugin |
+//! | `deferred` | what waits until the plugin has returned |
+//! | `imports` | the functions that plugins import |
+//! | `shared` | data and queues that VMs share |
+//!
+//! `unsafe` is at home in `lock` (one thread at a time), `memory` (guest memory),
+//! `context` (the attached stream) and `imports::entry` (the way in from guest code).
+
+pub mod abi;
+mod callbacks;
+mod context;
+mod deferred;
+mod exports;
+mod imports;
+mod lock;
+mod memory;
+mod pairs;
+mod program;
+pub mod proxy;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod vm;
+
+pub use context::Plugin;
+pub use lock::{Entered, SharedVm};
+pub use pairs::{Pairs, UsePairs};
+pub use program::Program;
+pub use vm::VmSettings;

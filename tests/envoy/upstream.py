@@ -1,0 +1,118 @@
+"""An HTTP/2 server in a thread that tells what reached it.
+
+Paths: /see answers with the request as JSON; /body with the request's body; /trailers with body
+and trailers, and one more trailer; /status/NNN with that status and nothing else; /hang never.
+"""
+
+import asyncio
+import hashlib
+import json
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+from h2.settings import SettingCodes
+
+
+@dataclass
+class Stream:
+    headers: list[tuple[str, str]]
+    body: bytearray = field(default_factory=bytearray)
+    trailers: list[tuple[str, str]] = field(default_factory=list)
+    unsent: bytes = b""
+    last: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1")
+        self.h2 = h2.connection.H2Connection(config)
+        self.streams: dict[int, Stream] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.h2.initiate_connection()
+        self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1 << 24})
+        self.h2.increment_flow_control_window(1 << 28)
+        self.transport.write(self.h2.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        for event in self.h2.receive_data(data):
+            match event:
+                case h2.events.RequestReceived():
+                    self.streams[event.stream_id] = Stream(event.headers)
+                case h2.events.DataReceived():
+                    self.streams[event.stream_id].body += event.data
+                    self.h2.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
+                case h2.events.TrailersReceived():
+                    self.streams[event.stream_id].trailers = event.headers
+                case h2.events.StreamEnded():
+                    with suppress(h2.exceptions.StreamClosedError):  # reset meanwhile
+                        self.answer(event.stream_id)
+                case h2.events.StreamReset():
+                    self.streams.pop(event.stream_id, None)
+                case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
+                    for stream_id in list(self.streams):
+                        self.send(stream_id)
+        self.transport.write(self.h2.data_to_send())
+
+    def answer(self, stream_id: int) -> None:
+        stream = self.streams[stream_id]
+        path = dict(stream.headers)[":path"]
+        status, body = "200", b""
+        if path.startswith("/hang"):
+            return
+        if path.startswith("/status/"):
+            status = path.removeprefix("/status/")
+        elif path.startswith("/body"):
+            body = bytes(stream.body)
+        elif path.startswith("/trailers"):
+            body, stream.last = bytes(stream.body), [*stream.trailers, ("x-last", "upstream")]
+        else:
+            seen = {
+                "headers": stream.headers,
+                "length": len(stream.body),
+                "body": stream.body[:64].decode("latin-1"),
+                "sha256": hashlib.sha256(stream.body).hexdigest(),
+                "trailers": stream.trailers,
+            }
+            body = json.dumps(seen).encode()
+        headers = [(":status", status), ("x-upstream", "here"), ("x-gone", "soon")]
+        if not stream.last and status != "204":
+            headers.append(("content-length", str(len(body))))
+        self.h2.send_headers(stream_id, headers, end_stream=not body and not stream.last)
+        stream.unsent = body
+        self.send(stream_id)
+
+    def send(self, stream_id: int) -> None:
+        stream = self.streams[stream_id]
+        while stream.unsent:
+            window = self.h2.local_flow_control_window(stream_id)
+            size = min(window, self.h2.max_outbound_frame_size, len(stream.unsent))
+            if size <= 0:
+                return
+            piece, stream.unsent = stream.unsent[:size], stream.unsent[size:]
+            end = not stream.unsent and not stream.last
+            self.h2.send_data(stream_id, piece, end_stream=end)
+            if end:
+                return
+        if stream.last:
+            self.h2.send_headers(stream_id, stream.last, end_stream=True)
+            stream.last = []
+
+
+class Upstream:
+    """Serves until the program ends; `port` is free for it on loopback."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        start = self.loop.create_server(Connection, "127.0.0.1", 0)
+        self.server = self.loop.run_until_complete(start)
+        self.port: int = self.server.sockets[0].getsockname()[1]
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
