@@ -43,7 +43,7 @@ bench-envoy: setup module target/plugins/rust-sdk.wasm target/plugins/rust-hostc
 # selected packages ask for together: the whole workspace is selected from the start, so that
 # wasmer is built once.
 test: PACKAGES = --workspace
-test: setup plugins staticlib
+test: setup plugins staticlib target/envoy-venv/ready
 	tools/test
 
 # The same requests to this runtime and to V8 in one stock Envoy.
