@@ -58,3 +58,56 @@ unsafe fn free<T>(object: *mut T) {
         drop(unsafe { Box::from_raw(object) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    /// Takes an error that a guard has given out.
+    fn take(error: *mut Error) -> Error {
+        assert!(!error.is_null());
+        // SAFETY: just given out by `guard`.
+        *unsafe { Box::from_raw(error) }
+    }
+
+    #[test]
+    fn a_guard_gives_null_for_success_and_the_error_for_failure() {
+        assert!(guard(|| Ok(())).is_null());
+        let error = take(guard(|| Err(Error::new(Code::Link, "one\ntwo"))));
+        assert_eq!((error.code(), error.message()), (Code::Link, "one two"));
+    }
+
+    #[test]
+    fn a_guard_turns_every_panic_into_an_error() {
+        let message = |body: fn() -> Result<()>| {
+            let error = take(guard(body));
+            assert_eq!(error.code(), Code::Panic);
+            error.message().to_owned()
+        };
+        assert!(message(|| panic!("plain")).ends_with(": plain"));
+        assert!(message(|| panic!("number {}", 5)).ends_with(": number 5"));
+        assert!(message(|| std::panic::panic_any(5)).ends_with(": no message"));
+        let index = message(|| {
+            let empty: Vec<u8> = Vec::new();
+            let _ = empty[std::hint::black_box(1)];
+            Ok(())
+        });
+        assert!(index.contains("out of bounds"), "{index}");
+    }
+
+    #[test]
+    fn a_guard_without_errors_has_a_value_for_panics() {
+        assert_eq!(guard_or(7, || 8), 8);
+        assert_eq!(guard_or(7, || panic!("no matter")), 7);
+    }
+
+    #[test]
+    fn free_takes_null() {
+        // SAFETY: null, and then a box given away.
+        unsafe {
+            free::<Error>(std::ptr::null_mut());
+            free(into_raw(Error::new(Code::Trap, "freed")));
+        }
+    }
+}
