@@ -93,7 +93,7 @@ pub(crate) fn fingerprint() -> &'static str {
 /// [`crate::Code::Resource`] if no stack can be mapped.
 pub fn warm() -> Result<()> {
     crate::error::contain(|| {
-        wasmer_vm::init_traps();
+        crate::signals::install();
         fingerprint();
         let guest_stack_bytes = Options::from_env()?.guest_stack_bytes;
         crate::stack::warm(guest_stack_bytes).map_err(|fault| crate::call::stack_error(*fault))

@@ -14,11 +14,12 @@
 //! | `module`, `serialize`, `cache` | compiled code and its files |
 //! | `vm`, `instance`, `memory` | a VM, its store, its linear memory |
 //! | `call`, `stack`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
+//! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
 //! | `interrupt`, `trap`, `error` | stopping a guest; what went wrong and where |
 //! | `options` | limits and environment variables |
 //! | `ffi` | the C ABI |
 //!
-//! `unsafe` is at home in `stack` and `libcalls` (the calling path), `memory` (mappings),
+//! `unsafe` is at home in `stack` and `libcalls` (the calling path), `memory` (mappings), `signals`,
 //! `instance` and `vm` (wasmer's low-level interface) and `ffi`.
 
 mod cache;
@@ -36,6 +37,7 @@ mod module;
 mod names;
 mod options;
 mod serialize;
+mod signals;
 mod signature;
 mod stack;
 mod trap;

@@ -22,6 +22,7 @@ use crate::memory::{Image, Segment};
 use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
 use crate::serialize;
+use crate::signals;
 use crate::stack;
 
 /// A compiled module. Cheap to clone; usable from any thread.
@@ -105,7 +106,7 @@ impl Module {
     /// - [`Code::Incompatible`]: no bytecode, and the precompiled code does not fit.
     pub fn load(source: Source<'_>, options: &Options) -> Result<Self> {
         contain(|| {
-            wasmer_vm::init_traps();
+            signals::install();
             load(source, options)
         })
     }

@@ -20,6 +20,7 @@ use crate::instance::Instance;
 use crate::interrupt::{self, Interrupt};
 use crate::module::Module;
 use crate::options::Options;
+use crate::signals;
 use crate::signature::{Wanted, check_host_type};
 use crate::stack::{CallState, HostBinding};
 use crate::trap::Pending;
@@ -345,6 +346,7 @@ impl Inner {
                 ),
             ));
         }
+        signals::install();
         // SAFETY: all bindings are set, and live as long as `self`.
         let instance = unsafe {
             let memory = NonNull::new_unchecked(self.memory.get());

@@ -1,0 +1,230 @@
+//! Signal handlers: guest faults are traps, and all other faults go to whom they went
+//! before.
+//!
+//! wasmer's handler takes a fault if the thread is on a guest stack, and passes others
+//! on to the handler that it found when it was installed. That is not enough beside V8
+//! in one process. V8 installs its handler when its first VM starts, perhaps in front
+//! of wasmer's; at the first fault that is not V8's own, that handler puts back what it
+//! found and is gone for good. V8's next fault, such as any guest's memory access out of
+//! bounds, then kills the process.
+//!
+//! So whenever a VM starts, wasmer's handler is put in front again, and what stood
+//! there joins a chain, which [`pass_on`], wasmer's next handler, goes through from the
+//! newest to the oldest.
+//!
+//! What cannot be mended from here: V8 starts after our last VM did, and then one of
+//! our guests overflows its stack or leaves its memory. The trap is reported as ever,
+//! but V8 has lost its handler.
+
+use std::cell::Cell;
+use std::mem::{transmute, zeroed};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use libc::{c_int, c_void, siginfo_t};
+
+/// Makes guest faults traps. To be called before any guest code runs, and again
+/// whenever another handler may have been installed.
+pub(crate) fn install() {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    if CHAINS.iter().all(Chain::is_in_front) {
+        return;
+    }
+    let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_first = CHAINS
+        .iter()
+        .all(|it| it.front.load(Ordering::Relaxed) == 0);
+    if is_first {
+        for chain in &CHAINS {
+            let found = Handler::of(&action_of(chain.signal));
+            chain.handlers[0].store(found.0, Ordering::Relaxed);
+            set_handler(chain.signal, pass_on as *const () as usize, 0);
+        }
+        wasmer_vm::init_traps();
+    }
+    for chain in &CHAINS {
+        let action = action_of(chain.signal);
+        if is_first {
+            chain.front.store(action.sa_sigaction, Ordering::Relaxed);
+        }
+        if is_first || !chain.is_in_front() && chain.add(Handler::of(&action)) {
+            chain.generation.fetch_add(1, Ordering::Relaxed);
+            chain.put_in_front();
+        }
+    }
+}
+
+/// How many handlers a chain may have. Beside a full one, newer ones stay in front.
+const MAX_HANDLERS: usize = 8;
+
+/// Who is asked about one signal.
+struct Chain {
+    signal: c_int,
+    /// wasmer's handler; 0 before it is installed.
+    front: AtomicUsize,
+    /// How often it was put in front.
+    generation: AtomicUsize,
+    /// As `Handler`s: first the one found at the beginning, which stays, then
+    /// neighbours, the oldest first. 0 where there is none.
+    handlers: [AtomicUsize; MAX_HANDLERS],
+}
+
+static CHAINS: [Chain; 3] = [
+    Chain::new(libc::SIGSEGV),
+    Chain::new(libc::SIGILL),
+    Chain::new(libc::SIGFPE),
+];
+
+impl Chain {
+    const fn new(signal: c_int) -> Self {
+        Self {
+            signal,
+            front: AtomicUsize::new(0),
+            generation: AtomicUsize::new(0),
+            handlers: [const { AtomicUsize::new(0) }; MAX_HANDLERS],
+        }
+    }
+
+    /// Adds a neighbour, if it is not there yet. False if there is no room.
+    fn add(&self, handler: Handler) -> bool {
+        let neighbours = &self.handlers[1..];
+        let is = |it: &&AtomicUsize, value| it.load(Ordering::Relaxed) == value;
+        if handler.is_default() || neighbours.iter().any(|it| is(&it, handler.0)) {
+            return true;
+        }
+        let room = neighbours.iter().find(|it| is(it, 0));
+        room.inspect(|it| it.store(handler.0, Ordering::Relaxed))
+            .is_some()
+    }
+
+    fn is_in_front(&self) -> bool {
+        let front = self.front.load(Ordering::Relaxed);
+        front != 0 && front == action_of(self.signal).sa_sigaction
+    }
+
+    fn put_in_front(&self) {
+        let front = self.front.load(Ordering::Relaxed);
+        set_handler(self.signal, front, self.generation.load(Ordering::Relaxed));
+    }
+}
+
+thread_local! {
+    /// While a thread is in a handler of a chain: its place there, else what comes after
+    /// the last.
+    static ASKING: Cell<usize> = const { Cell::new(MAX_HANDLERS) };
+}
+
+/// Offers a fault that is no guest's to the handlers of the chain, the newest first.
+///
+/// A neighbour may pass it on in two ways. It calls the handler that it found when it was
+/// installed, which is wasmer's, and so comes here again: the next older one is asked. Or
+/// it puts that handler back and returns, so that the fault happens again: it has left.
+unsafe extern "C" fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let Some(chain) = CHAINS.iter().find(|it| it.signal == signal) else {
+        return;
+    };
+    let asking = ASKING.get();
+    let handler_at = |place: usize| Handler(chain.handlers[place].load(Ordering::Relaxed));
+    let place = (1..asking).rev().find(|it| handler_at(*it).0 != 0);
+    let place = place.unwrap_or(0);
+    let handler = handler_at(place);
+    ASKING.set(place);
+    // SAFETY: the kernel's own arguments, and a handler that was installed for them.
+    unsafe { handler.call(signal, info, context) };
+    ASKING.set(asking);
+    let generation = chain.generation.load(Ordering::Relaxed);
+    if place != 0 && !is_of_generation(&action_of(signal), generation) {
+        let relaxed = Ordering::Relaxed;
+        let _ = chain.handlers[place].compare_exchange(handler.0, 0, relaxed, relaxed);
+        chain.put_in_front();
+    }
+}
+
+/// What counts of a `sigaction`, in one word: the address of its function, and two flags
+/// in the lowest bits.
+#[derive(Clone, Copy)]
+struct Handler(usize);
+
+impl Handler {
+    const TAKES_INFO: usize = 1;
+    const IS_FOR_ONCE: usize = 2;
+
+    fn of(action: &libc::sigaction) -> Self {
+        let has = |flag| usize::from(action.sa_flags & flag != 0);
+        Self(
+            action.sa_sigaction << 2
+                | has(libc::SA_SIGINFO) * Self::TAKES_INFO
+                | has(libc::SA_RESETHAND) * Self::IS_FOR_ONCE,
+        )
+    }
+
+    fn function(self) -> usize {
+        self.0 >> 2
+    }
+
+    /// Whether the process dies of the signal. Not even a fault can be ignored.
+    fn is_default(self) -> bool {
+        [libc::SIG_DFL, libc::SIG_IGN].contains(&self.function())
+    }
+
+    /// Does what the kernel would do if this handler were in front.
+    ///
+    /// # Safety
+    /// To be called from a handler, with its arguments.
+    unsafe fn call(self, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+        // SAFETY: by contract; the types are as the flags say.
+        unsafe {
+            if self.is_default() || self.0 & Self::IS_FOR_ONCE != 0 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            if self.is_default() {
+                // A fault happens again on return, a signal that was sent does not.
+                if (*info).si_code <= 0 {
+                    libc::raise(signal);
+                }
+            } else if self.0 & Self::TAKES_INFO != 0 {
+                type Function = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+                transmute::<usize, Function>(self.function())(signal, info, context);
+            } else {
+                transmute::<usize, unsafe extern "C" fn(c_int)>(self.function())(signal);
+            }
+        }
+    }
+}
+
+fn action_of(signal: c_int) -> libc::sigaction {
+    // SAFETY: all zeros are a valid action; only asks.
+    unsafe {
+        let mut action = zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut action);
+        action
+    }
+}
+
+/// Installs a handler as wasmer does. The generation tells this action from those that a
+/// neighbour may have found earlier and put back. It is kept in the mask of blocked
+/// signals, as a real-time signal.
+fn set_handler(signal: c_int, function: usize, generation: usize) {
+    // SAFETY: the function is a handler for SA_SIGINFO, and safe for any fault.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = function;
+        // On a stack that can still be used when the current one cannot, and not
+        // blocked, so that a fault in the handler ends in a report, not in silence.
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        libc::sigaddset(&raw mut action.sa_mask, mark(generation));
+        libc::sigaction(signal, &raw const action, ptr::null_mut());
+    }
+}
+
+fn is_of_generation(action: &libc::sigaction, generation: usize) -> bool {
+    // SAFETY: only asks.
+    unsafe { libc::sigismember(&raw const action.sa_mask, mark(generation)) == 1 }
+}
+
+fn mark(generation: usize) -> c_int {
+    const MARKS: usize = 24;
+    libc::SIGRTMAX() - c_int::try_from(generation % MARKS).unwrap_or(0)
+}

@@ -1,0 +1,43 @@
+//! A test in a process of its own: this program, started again.
+
+use std::process::{Command, Output};
+
+/// Set in the child to the name of the test that it is to run.
+const CHILD: &str = "RUST_WASM_TEST_CHILD";
+
+/// Runs `body` in a child, and `judge` on how it ended.
+pub(crate) fn in_child(
+    test: &str,
+    variables: &[(&str, &str)],
+    body: impl FnOnce(),
+    judge: impl FnOnce(&Output),
+) {
+    if std::env::var(CHILD).is_ok_and(|it| it == test) {
+        // A child that hangs is killed, for its parent waits.
+        // SAFETY: plain call.
+        unsafe { libc::alarm(120) };
+        body();
+        return;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, test)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("starts");
+    judge(&output);
+}
+
+/// As [`in_child`], which must succeed.
+pub(crate) fn alone(test: &str, variables: &[(&str, &str)], body: impl FnOnce()) {
+    in_child(test, variables, body, |output| {
+        assert!(
+            output.status.success(),
+            "{}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    });
+}

@@ -1,0 +1,46 @@
+//! Options from environment variables.
+
+use rust_wasm::{Code, Options};
+
+use crate::child::alone;
+use crate::support::{failure, says};
+
+#[test]
+fn options_come_from_the_environment() {
+    let variables = [
+        ("RUST_WASM_MAX_MEMORY_BYTES", "131072"),
+        ("RUST_WASM_CALL_DEADLINE_MS", "1500"),
+        ("RUST_WASM_CACHE_DIR", "/nonexistent/cache"),
+    ];
+    alone(
+        "environment::options_come_from_the_environment",
+        &variables,
+        || {
+            let options = Options::from_env().expect("they parse");
+            assert_eq!(options.max_memory_bytes, 131_072);
+            assert_eq!(options.call_deadline.map(|it| it.as_millis()), Some(1500));
+            // Read once.
+            // SAFETY: no other thread of this process uses the environment.
+            unsafe { std::env::set_var("RUST_WASM_MAX_MEMORY_BYTES", "1") };
+            assert_eq!(
+                Options::from_env().expect("they parse").max_memory_bytes,
+                131_072
+            );
+        },
+    );
+}
+
+#[test]
+fn a_bad_variable_is_told_again_and_again() {
+    let variables = [("RUST_WASM_GUEST_STACK_BYTES", "plenty")];
+    alone(
+        "environment::a_bad_variable_is_told_again_and_again",
+        &variables,
+        || {
+            for _ in 0..2 {
+                let error = failure(Code::InvalidArgument, Options::from_env().map(drop));
+                says(&error, "RUST_WASM_GUEST_STACK_BYTES");
+            }
+        },
+    );
+}

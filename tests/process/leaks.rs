@@ -1,0 +1,164 @@
+//! What is dropped leaves nothing behind in the process.
+
+use rust_wasm::{Code, Module, Options, Vm};
+
+use crate::child::alone;
+use crate::support::{Guest, Val, binary, failure, module, says};
+
+/// How many mappings the process has.
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("readable");
+    maps.lines().count()
+}
+
+/// Memory in use, in KiB.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+    let line = status
+        .lines()
+        .find(|it| it.starts_with("VmRSS:"))
+        .expect("a figure");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|it| it.parse().ok())
+        .expect("a number")
+}
+
+/// Repeats `action` and checks that neither mappings nor memory keep growing.
+fn stays_flat(warm_up: u32, rounds: u32, action: impl Fn(u32)) {
+    (0..warm_up).for_each(&action);
+    let before = (mappings(), resident());
+    (0..rounds).for_each(&action);
+    let after = (mappings(), resident());
+    assert!(
+        after.0 < before.0 + 30,
+        "mappings: {} to {}",
+        before.0,
+        after.0
+    );
+    assert!(
+        after.1 < before.1 + (16 << 10),
+        "KiB: {} to {}",
+        before.1,
+        after.1
+    );
+}
+
+#[test]
+fn a_dropped_modules_code_is_freed() {
+    alone("leaks::a_dropped_modules_code_is_freed", &[], || {
+        stays_flat(50, 300, |round| {
+            let text = format!(
+                r#"(module (memory 1) (func (export "f") (result i32) (i32.const {round}))
+                  (func (export "trap") (unreachable)))"#
+            );
+            let guest = Guest::new(&text);
+            assert_eq!(guest.i32("f", &[]), round);
+            guest.fails(Code::Trap, "trap", &[]);
+        });
+    });
+}
+
+#[test]
+fn a_dropped_precompiled_modules_code_is_freed() {
+    alone(
+        "leaks::a_dropped_precompiled_modules_code_is_freed",
+        &[],
+        || {
+            let bytecode = binary(r#"(module (func (export "f") (result i32) (i32.const 5)))"#);
+            let code = Module::compile(&bytecode)
+                .and_then(|it| it.serialize())
+                .expect("compiles");
+            stays_flat(50, 1000, |_| {
+                let source = rust_wasm::Source {
+                    precompiled: &code,
+                    ..Default::default()
+                };
+                let module = Module::load(source, &Options::default()).expect("loads");
+                assert_eq!(
+                    Guest::of(&module, &Options::default()).link().i32("f", &[]),
+                    5
+                );
+            });
+        },
+    );
+}
+
+#[test]
+fn vms_threads_and_traps_leave_nothing_behind() {
+    alone(
+        "leaks::vms_threads_and_traps_leave_nothing_behind",
+        &[],
+        || {
+            let module = module(
+                r#"(module (memory 1) (table 100 funcref)
+              (func $deep (export "overflow") (call $deep) (call $deep))
+              (func (export "trap") (unreachable)))"#,
+            );
+            stays_flat(50, 500, |_| {
+                let guest = Guest::of(&module, &Options::default()).link();
+                std::thread::spawn(move || {
+                    guest.fails(Code::Trap, "trap", &[]);
+                    guest.fails(Code::Trap, "overflow", &[]);
+                })
+                .join()
+                .expect("no panic");
+            });
+            stays_flat(10, 500, |_| {
+                let vm = Vm::new(&module, &Options::default()).expect("a VM");
+                vm.link("never called").expect("links");
+            });
+        },
+    );
+}
+
+#[test]
+fn failed_loads_and_links_leave_nothing_behind() {
+    alone(
+        "leaks::failed_loads_and_links_leave_nothing_behind",
+        &[],
+        || {
+            let trapping = module("(module (memory 1) (func $s (unreachable)) (start $s))");
+            let unlinkable = module(r#"(module (import "env" "f" (func)) (memory 1))"#);
+            stays_flat(50, 500, |_| {
+                failure(
+                    Code::InvalidModule,
+                    Module::compile(b"\0asm\x01\0\0\0\x0a").map(drop),
+                );
+                failure(
+                    Code::Trap,
+                    Guest::of(&trapping, &Options::default()).try_link(),
+                );
+                failure(
+                    Code::Link,
+                    Guest::of(&unlinkable, &Options::default()).try_link(),
+                );
+            });
+        },
+    );
+}
+
+#[test]
+fn exceptions_leave_nothing_behind() {
+    alone("leaks::exceptions_leave_nothing_behind", &[], || {
+        let guest = Guest::new(
+            r#"(module
+              (tag $t (param i64 i64 i64 i64))
+              (func $throw
+                (throw $t (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
+              (func (export "run") (param i32)
+                (loop $l
+                  (block $h (try_table (catch_all $h) (call $throw)))
+                  (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+                  (br_if $l (local.get 0)))))"#,
+        );
+        // Many calls with a few exceptions each; one call has a limit.
+        stays_flat(500, 2000, |_| drop(guest.results("run", &[Val::I32(100)])));
+        let error = guest.fails(Code::Trap, "run", &[Val::I32(u32::MAX)]);
+        says(&error, "too many exceptions in one call");
+        stays_flat(1, 10, |_| {
+            drop(guest.fails(Code::Trap, "run", &[Val::I32(u32::MAX)]))
+        });
+        guest.results("run", &[Val::I32(100)]);
+    });
+}

@@ -1,0 +1,12 @@
+//! What the runtime does to the process it is in: signals, environment, mapped code and
+//! memory. Each test runs in a process of its own.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod child;
+mod environment;
+mod leaks;
+mod neighbours;
+mod signals;
