@@ -108,7 +108,8 @@ typedef struct rust_wasm_memory {
 typedef struct rust_wasm_options {
   // Linear memory, bytes, rounded down to pages of 64 KiB. Default 1 GiB.
   uint64_t max_memory_bytes;
-  // Elements of one table. Default 1 000 000.
+  // Elements of all tables together; each may grow by an equal share of what
+  // their initial sizes leave. Default 1 000 000.
   uint32_t max_table_elements;
   // Frames in an error's backtrace. Default 64.
   uint32_t max_backtrace_frames;

@@ -2,8 +2,8 @@
 //! machine, shared by processes of one user.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,12 +23,17 @@ pub(crate) fn load(
 ) -> Result<Option<(Engine, Arc<Artifact>)>> {
     let path = path(dir, bytecode_hash);
     let read = || -> io::Result<Option<Vec<u8>>> {
-        match fs::read(&path) {
-            // Only what this user wrote is run.
-            Ok(data) => check_owner(dir).map(|()| Some(data)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Only what this user wrote is run.
+        check_owner("folder", &fs::metadata(dir)?)?;
+        check_owner("file", &file.metadata()?)?;
+        let mut data = Vec::new();
+        file.read_to_end(&mut data)?;
+        Ok(Some(data))
     };
     match read().map_err(|error| unusable(&path, &error))? {
         Some(data) => serialize::read(&data, Some(bytecode_hash)).map(Some),
@@ -44,7 +49,7 @@ pub(crate) fn store(dir: &Path, bytecode_hash: &[u8; 32], code: &[u8]) -> Result
     let partial = target.with_extension(format!("{}-{unique}.partial", std::process::id()));
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
-        check_owner(dir)?;
+        check_owner("folder", &fs::metadata(dir)?)?;
         let mut file: File = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -61,16 +66,15 @@ pub(crate) fn store(dir: &Path, bytecode_hash: &[u8; 32], code: &[u8]) -> Result
     })
 }
 
-/// The folder must belong to this user, and nobody else may write to it: its files
-/// are machine code.
-fn check_owner(dir: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(dir)?;
+/// It must belong to this user, and nobody else may write to it: it is, or holds,
+/// machine code.
+fn check_owner(what: &str, metadata: &Metadata) -> io::Result<()> {
     // SAFETY: plain call.
     let user = unsafe { libc::geteuid() };
     if metadata.uid() != user || metadata.mode() & 0o022 != 0 {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "the folder must belong to this user and be writable by nobody else",
+            format!("the {what} must belong to this user and be writable by nobody else"),
         ));
     }
     Ok(())

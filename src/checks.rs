@@ -73,8 +73,25 @@ impl fmt::Debug for InterruptChecks {
     }
 }
 
+/// Function tables of fixed size lie in the instance, which compiled code addresses with
+/// 32 bits.
+fn check_tables(info: &ModuleInfo) -> Result<(), MiddlewareError> {
+    const MAX: u64 = 1 << 26;
+    let fixed = info
+        .tables
+        .values()
+        .filter(|it| it.is_fixed_funcref_table());
+    let elements: u64 = fixed.map(|it| u64::from(it.minimum)).sum();
+    if elements > MAX {
+        let message = format!("function tables of {elements} elements, more than {MAX}");
+        return Err(MiddlewareError::new("limits", message));
+    }
+    Ok(())
+}
+
 impl ModuleMiddleware for InterruptChecks {
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
+        check_tables(info)?;
         // Debug sections and names would be copied into every precompiled module and
         // parsed whenever it is loaded; `names` keeps what backtraces need.
         info.custom_sections.clear();

@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicU32;
 
 use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
-use wasmer_types::{FunctionIndex, MemoryError, Pages, SignatureIndex, TableType, WASM_PAGE_SIZE};
+use wasmer_types::{
+    FunctionIndex, MemoryError, ModuleInfo, Pages, SignatureIndex, TableType, WASM_PAGE_SIZE,
+};
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
     StoreObjects, VMCallerCheckedAnyfunc, VMConfig, VMExceptionObj, VMFunction, VMFunctionContext,
@@ -51,9 +53,7 @@ impl Instance {
         let info = module.info();
         let artifact = module.artifact();
         let page_limit = page_limit(options);
-        for (_, ty) in &info.tables {
-            check_table(ty, options)?;
-        }
+        let table_growth = table_growth(info, options)?;
         let image = module.image()?;
 
         let mut store = Box::new(UnsafeCell::new(StoreObjects::default()));
@@ -83,7 +83,7 @@ impl Instance {
         let mut tables = PrimaryMap::with_capacity(table_slots.len());
         for ((index, ty), slot) in info.tables.iter().zip(&table_slots) {
             let style = &artifact.table_styles()[index];
-            let limit = options.max_table_elements;
+            let limit = ty.minimum.saturating_add(table_growth);
             let ty = TableType {
                 maximum: Some(ty.maximum.map_or(limit, |it| it.min(limit))),
                 ..*ty
@@ -239,21 +239,28 @@ fn page_limit(options: &Options) -> Pages {
     )
 }
 
-fn check_table(ty: &TableType, options: &Options) -> Result<()> {
-    if ty.minimum > options.max_table_elements {
+/// By how many elements each table may grow: an equal share of what the tables' initial
+/// sizes leave of the VM's limit.
+fn table_growth(info: &ModuleInfo, options: &Options) -> Result<u32> {
+    let limit = options.max_table_elements;
+    let start: u64 = info.tables.values().map(|it| u64::from(it.minimum)).sum();
+    let Some(rest) = u64::from(limit).checked_sub(start) else {
         return Err(Error::new(
             Code::Resource,
-            format!(
-                "a table starts with {} elements, the limit is {}",
-                ty.minimum, options.max_table_elements
-            ),
+            format!("the tables start with {start} elements, the limit is {limit}"),
         ));
-    }
-    Ok(())
+    };
+    let growing = |it: &&TableType| it.maximum != Some(it.minimum);
+    let growing = info.tables.values().filter(growing).count().max(1) as u64;
+    Ok(u32::try_from(rest / growing).unwrap_or(u32::MAX))
 }
 
 fn memory_error(error: &MemoryError) -> Error {
-    Error::new(Code::Resource, error.to_string())
+    let message = match error {
+        MemoryError::Generic(message) => message.clone(),
+        other => other.to_string(),
+    };
+    Error::new(Code::Resource, message)
 }
 
 fn initialisation_trap(trap: &wasmer_vm::Trap) -> Error {

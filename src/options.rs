@@ -14,7 +14,8 @@ pub struct Options {
     /// `RUST_WASM_MAX_MEMORY_BYTES`, default 1 GiB, which is proxy-wasm-cpp-host's
     /// `PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES` (`limits.h`).
     pub max_memory_bytes: u64,
-    /// Elements of one table. `RUST_WASM_MAX_TABLE_ELEMENTS`, default 1 000 000.
+    /// Elements of all tables together; each may grow by an equal share of what their
+    /// initial sizes leave. `RUST_WASM_MAX_TABLE_ELEMENTS`, default 1 000 000.
     pub max_table_elements: u32,
     /// Frames in a backtrace. `RUST_WASM_MAX_BACKTRACE_FRAMES`, default 64.
     pub max_backtrace_frames: u32,

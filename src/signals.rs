@@ -153,9 +153,9 @@ impl Handler {
     fn of(action: &libc::sigaction) -> Self {
         let has = |flag| usize::from(action.sa_flags & flag != 0);
         Self(
-            action.sa_sigaction << 2
-                | has(libc::SA_SIGINFO) * Self::TAKES_INFO
-                | has(libc::SA_RESETHAND) * Self::IS_FOR_ONCE,
+            (action.sa_sigaction << 2)
+                | (has(libc::SA_SIGINFO) * Self::TAKES_INFO)
+                | (has(libc::SA_RESETHAND) * Self::IS_FOR_ONCE),
         )
     }
 

@@ -9,6 +9,7 @@
 use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashMap;
 use wasmer_types::{FunctionIndex, FunctionType};
@@ -38,6 +39,8 @@ unsafe impl Send for Vm {}
 
 /// A VM's insides, at a stable address, since funcs and host bindings point here.
 pub(crate) struct Inner {
+    /// No two VMs of a process have the same, as far as 32 bits go.
+    id: u32,
     pub(crate) module: Module,
     pub(crate) options: Options,
     pub(crate) interrupt: Arc<Interrupt>,
@@ -74,7 +77,11 @@ struct Funcs {
 
 /// An exported function of one VM, found by [`Vm::func`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FuncId(u32);
+pub struct FuncId {
+    /// The VM's, so that another VM does not take it for its own.
+    owner: u32,
+    index: u32,
+}
 
 /// A host function with its type erased: `result fn(data, args...)` in the C calling
 /// convention.
@@ -110,6 +117,7 @@ impl Vm {
                 .max(1);
             deadline_ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         }
+        static IDS: AtomicU32 = AtomicU32::new(0);
         let unbound = || {
             UnsafeCell::new(HostBinding {
                 function: std::ptr::null(),
@@ -119,6 +127,7 @@ impl Vm {
             })
         };
         Ok(Self(Box::new(Inner {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             module: module.clone(),
             options: options.clone(),
             interrupt,
@@ -285,19 +294,21 @@ impl Vm {
                 slots: actual.params().len().max(actual.results().len()),
             }));
             // There are fewer functions than 2^32.
-            FuncId(u32::try_from(list.len() - 1).unwrap_or(u32::MAX))
+            FuncId {
+                owner: self.0.id,
+                index: u32::try_from(list.len() - 1).unwrap_or(u32::MAX),
+            }
         });
         Ok(Some(id))
     }
 
     /// The function behind an id of this VM.
     pub(crate) fn raw_func(&self, id: FuncId) -> Option<*const RawFunc> {
-        self.0
-            .funcs
-            .borrow()
-            .list
-            .get(id.0 as usize)
-            .map(|it| &raw const **it)
+        if id.owner != self.0.id {
+            return None;
+        }
+        let funcs = self.0.funcs.borrow();
+        funcs.list.get(id.index as usize).map(|it| &raw const **it)
     }
 
     /// From within a host function: makes the guest trap with this message when the

@@ -154,6 +154,18 @@ fn a_folder_that_others_can_write_to_is_not_used() {
 }
 
 #[test]
+fn a_file_that_others_can_write_to_is_replaced() {
+    let folder = Folder::new();
+    folder.load(&bytecode(1));
+    let file = folder.files().remove(0);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o602)).expect("one's own");
+    let module = folder.load(&bytecode(1));
+    assert!(!module.is_precompiled());
+    assert!(module.precompiled_rejection().contains("the file must"));
+    assert!(folder.load(&bytecode(1)).is_precompiled(), "stored again");
+}
+
+#[test]
 fn an_unusable_folder_is_told_and_does_no_harm() {
     let folder = Folder::new();
     let file = folder.0.join("file");

@@ -52,6 +52,19 @@ fn a_linked_vm_cannot_be_defined_or_linked_again() {
 }
 
 #[test]
+fn a_func_belongs_to_its_vm() {
+    let [first, second] = [vm(), vm()].map(|vm| {
+        define(&vm).expect("defined");
+        vm.link("name").expect("links");
+        let func = vm.func("f", &none()).expect("its type").expect("exported");
+        (vm, func)
+    });
+    let error = failure(Code::InvalidArgument, first.0.call(second.1, &mut []));
+    says(&error, "no such function in this VM");
+    first.0.call(first.1, &mut []).expect("its own");
+}
+
+#[test]
 fn a_vm_that_failed_to_link_refuses_everything() {
     let vm = vm();
     failure(Code::Link, vm.link("plugin"));

@@ -1,8 +1,8 @@
 //! Memory and table limits.
 
-use rust_wasm::{Code, Options};
+use rust_wasm::{Code, Module, Options};
 
-use crate::support::{Guest, Val, failure, module, says};
+use crate::support::{Guest, Val, binary, failure, module, says};
 
 const PAGE: u64 = 64 << 10;
 const REFUSED: u32 = u32::MAX;
@@ -134,8 +134,8 @@ fn a_table_starts_within_its_limit() {
         Code::Resource,
         Guest::of(&module(TABLE), &table_limit(4)).try_link(),
     );
-    says(&error, "a table starts with 5 elements, the limit is 4");
-    let second = module("(module (table 1 funcref) (table 6 externref))");
+    says(&error, "the tables start with 5 elements, the limit is 4");
+    let second = module("(module (table 2 funcref) (table 4 externref))");
     failure(
         Code::Resource,
         Guest::of(&second, &table_limit(5)).try_link(),
@@ -160,8 +160,37 @@ fn a_table_grows_within_its_limit() {
 }
 
 #[test]
-fn huge_declarations_are_refused_without_being_allocated() {
+fn tables_share_what_their_limit_leaves() {
+    let guest = Guest::with(
+        r#"(module (table $a 2 funcref) (table $b 1 externref) (table 1 1 funcref)
+          (func (export "a") (param i32) (result i32)
+            (table.grow $a (ref.null func) (local.get 0)))
+          (func (export "b") (param i32) (result i32)
+            (table.grow $b (ref.null extern) (local.get 0))))"#,
+        &table_limit(14),
+    );
+    assert_eq!(guest.i32("a", &vals![6_u32]), REFUSED);
+    assert_eq!(guest.i32("a", &vals![5_u32]), 2);
+    assert_eq!(guest.i32("b", &vals![6_u32]), REFUSED);
+    assert_eq!(guest.i32("b", &vals![5_u32]), 1);
+}
+
+#[test]
+fn tables_that_no_code_could_address_are_refused_at_load() {
     for text in [
+        "(module (table 4294967295 4294967295 funcref))",
+        "(module (table 40000000 40000000 funcref) (table 40000000 40000000 funcref))",
+    ] {
+        let loaded = Module::compile(&binary(text)).map(drop);
+        says(&failure(Code::InvalidModule, loaded), "function tables of ");
+    }
+}
+
+#[test]
+fn huge_declarations_are_refused_without_being_allocated() {
+    let many = format!("(module {})", "(table 10001 funcref)".repeat(100));
+    for text in [
+        many.as_str(),
         "(module (table 1000001 funcref))",
         "(module (table 4294967295 funcref))",
         "(module (table 4294967295 4294967295 externref))",
