@@ -16,7 +16,7 @@
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $x))
 
-  ;; Reads and writes every word of a mebibyte, n times.
+  ;; Reads and writes every word of 64 KiB, n times.
   (func (export "sweep") (param $n i32) (result i32) (local $at i32) (local $sum i32)
     (loop $again
       (local.set $at (i32.const 0))
@@ -26,10 +26,10 @@
             (i32.xor (i32.load (local.get $at)) (local.get $at))))
         (i32.store (local.get $at) (local.get $sum))
         (local.set $at (i32.add (local.get $at) (i32.const 4)))
-        (br_if $next (i32.lt_u (local.get $at) (i32.const 0x100000))))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 0x10000))))
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     ;; Leaves the memory as it was found, so that every call returns the same.
-    (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x100000))
+    (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000))
     (local.get $sum))
 
   ;; Calls and little else: the worst case for a check per function.

@@ -1,6 +1,6 @@
 //! From bytes to a module: by compiling, from precompiled code, and from a code cache.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use wasmtime::{Engine, Module};
 
@@ -9,6 +9,7 @@ use crate::ours::{self, Vm};
 use crate::peer;
 use crate::plugins::{self, Plugin};
 use crate::report::{MS, Report};
+use crate::scratch::Folder;
 
 pub fn run(report: &mut Report) {
     let plugins = [
@@ -54,9 +55,9 @@ fn load(report: &mut Report, name: &str, plugin: &Plugin) {
         &mut || peer_first_call(&engine, &peer_precompiled(&engine, &peer_code), plugin),
     );
 
-    let cache = Cache::new();
+    let cache = Folder::new();
     ours::Module::load(bytecode, &[], cache.path());
-    let file = cache.0.join("peer");
+    let file = cache.file("peer");
     std::fs::write(&file, &peer_code).expect("written");
     measure(
         "load_cached",
@@ -105,26 +106,4 @@ fn peer_first_call(engine: &Engine, module: &Module, plugin: &Plugin) {
     let initialize = instance.get_typed_func::<(), ()>(&mut store, "_initialize");
     let initialize = initialize.expect("exported");
     initialize.call(&mut store, ()).expect("initialized");
-}
-
-/// A folder that is deleted when dropped.
-struct Cache(PathBuf);
-
-impl Cache {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("wasm-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("created");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("the path is UTF-8")
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        // A leftover in the temporary folder harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -11,6 +11,7 @@ mod ours;
 mod peer;
 mod plugins;
 mod report;
+mod scratch;
 
 use report::Report;
 
@@ -24,10 +25,10 @@ const GROUPS: [(&str, fn(&mut Report)); 5] = [
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, engine, count] = &arguments[..]
+    if let [flag, engine, count, code] = &arguments[..]
         && flag == memory::CHILD
     {
-        return memory::child(engine, count.parse().expect("a count"));
+        return memory::child(engine, count.parse().expect("a count"), code.as_ref());
     }
     for name in &arguments {
         assert!(

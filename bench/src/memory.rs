@@ -1,6 +1,8 @@
 //! Memory of many VMs of one plugin, each with its start function run, in a process of
-//! their own.
+//! their own. It loads precompiled code: what a compiler leaves behind in the heap would
+//! be used for the first VMs and hide them.
 
+use std::path::Path;
 use std::process::Command;
 
 use wasmtime::Module;
@@ -9,14 +11,22 @@ use crate::ours::{self, Vm};
 use crate::peer;
 use crate::plugins;
 use crate::report::{KB, Report};
+use crate::scratch::Folder;
 
 /// The argument that makes this program a child, which makes VMs and tells what they
 /// take.
 pub const CHILD: &str = "--memory";
 
 pub fn run(report: &mut Report) {
+    let bytecode = plugins::rust_sdk().bytecode;
+    let folder = Folder::new();
+    let code = ours::Module::compile(&bytecode).serialize();
+    std::fs::write(folder.file("ours"), code).expect("written");
+    let code = Module::new(&peer::engine(), &bytecode).and_then(|it| it.serialize());
+    std::fs::write(folder.file("peer"), code.expect("compiled")).expect("written");
+
     for count in [1, 10, 100, 1000] {
-        let [ours, peer] = ["ours", "peer"].map(|engine| spawn(engine, count));
+        let [ours, peer] = ["ours", "peer"].map(|engine| spawn(engine, count, &folder));
         for (index, what) in ["rss", "pss", "private"].into_iter().enumerate() {
             let name = format!("memory_{what}_per_vm_{count}");
             report.compare(&name, KB, ours[index], peer[index]);
@@ -24,10 +34,11 @@ pub fn run(report: &mut Report) {
     }
 }
 
-fn spawn(engine: &str, count: usize) -> [f64; 3] {
+fn spawn(engine: &str, count: usize, folder: &Folder) -> [f64; 3] {
     let program = std::env::current_exe().expect("the program has a path");
     let output = Command::new(program)
         .args([CHILD, engine, &count.to_string()])
+        .arg(folder.file(engine))
         .output()
         .expect("the child runs");
     assert!(output.status.success(), "{output:?}");
@@ -37,16 +48,18 @@ fn spawn(engine: &str, count: usize) -> [f64; 3] {
 }
 
 /// Prints by how many bytes the process's memory grows per VM, after a first one.
-pub fn child(engine: &str, count: usize) {
+pub fn child(engine: &str, count: usize, code: &Path) {
     match engine {
-        "ours" => ours(count),
-        _ => peer(count),
+        "ours" => ours(count, code),
+        _ => peer(count, code),
     }
 }
 
-fn ours(count: usize) {
+fn ours(count: usize, code: &Path) {
     let plugin = plugins::rust_sdk();
-    let module = ours::Module::compile(&plugin.bytecode);
+    let code = std::fs::read(code).expect("there");
+    let module = ours::Module::load(&plugin.bytecode, &code, "");
+    assert!(module.is_precompiled());
     measure(count, || {
         let vm = Vm::linked(&module, &plugin);
         vm.find("_initialize", &[], &[]).call(&mut []);
@@ -55,10 +68,11 @@ fn ours(count: usize) {
     });
 }
 
-fn peer(count: usize) {
+fn peer(count: usize, code: &Path) {
     let plugin = plugins::rust_sdk();
     let engine = peer::engine();
-    let module = Module::new(&engine, &plugin.bytecode).expect("compiled");
+    // SAFETY: the parent made it.
+    let module = unsafe { Module::deserialize_file(&engine, code) }.expect("accepted");
     let pre = peer::link(&engine, &module, &plugin);
     measure(count, || {
         let mut store = peer::store(&engine, ());

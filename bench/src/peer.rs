@@ -2,11 +2,9 @@
 //! default. Where its Rust API offers a faster way than the adaptor takes (`TypedFunc`,
 //! `InstancePre`), it is given that.
 
-use wasmtime::{
-    Config, Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, Val, ValType,
-};
+use wasmtime::{Config, Engine, FuncType, InstancePre, Linker, Module, Store, Val, ValType};
 
-use crate::plugins::{Function, Plugin};
+use crate::plugins::Plugin;
 
 pub fn engine() -> Engine {
     let mut config = Config::new();
@@ -35,40 +33,6 @@ pub fn link(engine: &Engine, module: &Module, plugin: &Plugin) -> InstancePre<()
             .expect("defined once");
     }
     linker.instantiate_pre(module).expect("all is defined")
-}
-
-/// The functions that a module imports and exports.
-pub fn functions(bytecode: &[u8]) -> (Vec<Function>, Vec<Function>) {
-    let module = Module::new(&engine(), bytecode).expect("the plugin compiles");
-    let imports = module
-        .imports()
-        .filter_map(|it| function(it.module(), it.name(), &it.ty()))
-        .collect();
-    let exports = module
-        .exports()
-        .filter_map(|it| function("", it.name(), &it.ty()))
-        .collect();
-    (imports, exports)
-}
-
-fn function(module: &str, name: &str, ty: &ExternType) -> Option<Function> {
-    let ty = ty.func()?;
-    Some(Function {
-        module: module.to_owned(),
-        name: name.to_owned(),
-        params: ty.params().map(|it| type_code(&it)).collect(),
-        results: ty.results().map(|it| type_code(&it)).collect(),
-    })
-}
-
-fn type_code(ty: &ValType) -> u8 {
-    match ty {
-        ValType::I32 => 0x7f,
-        ValType::I64 => 0x7e,
-        ValType::F32 => 0x7d,
-        ValType::F64 => 0x7c,
-        _ => panic!("plugins pass numbers"),
-    }
 }
 
 fn value_type(code: u8) -> ValType {

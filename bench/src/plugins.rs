@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use wasmparser::{BinaryReaderError, ExternalKind, FuncType, Parser, Payload, TypeRef, ValType};
+
 /// A module's bytecode and, with types as bytes of the binary format, its functions.
 pub struct Plugin {
     pub bytecode: Vec<u8>,
@@ -42,9 +44,17 @@ pub fn crossing() -> Plugin {
     text(include_str!("../guests/crossing.wat"))
 }
 
-/// Compute kernels, `(i32) -> i32` each.
-pub fn kernels() -> Plugin {
-    text(include_str!("../guests/kernels.wat"))
+/// Compute kernels, `(i32) -> i32` each, after so many small functions.
+pub fn kernels(small_functions: usize) -> Plugin {
+    let small = "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))";
+    let kernels = include_str!("../guests/kernels.wat");
+    let (head, tail) = kernels
+        .split_once("  (memory ")
+        .expect("the kernels have a memory");
+    text(&format!(
+        "{head}{} (memory {tail}",
+        small.repeat(small_functions)
+    ))
 }
 
 /// Two megabytes of code: as a plugin with a large library, many small functions that
@@ -103,11 +113,69 @@ fn text(wat: &str) -> Plugin {
 
 impl Plugin {
     fn new(bytecode: Vec<u8>) -> Self {
-        let (imports, exports) = crate::peer::functions(&bytecode);
+        let (imports, exports) = functions(&bytecode).expect("the guest is well-formed");
         Self {
             bytecode,
             imports,
             exports,
         }
+    }
+}
+
+/// The functions that a module imports and exports.
+fn functions(bytecode: &[u8]) -> Result<(Vec<Function>, Vec<Function>), BinaryReaderError> {
+    let mut types = Vec::new();
+    let mut type_of = Vec::new();
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let function = |module: &str, name: &str, ty: &FuncType| Function {
+        module: module.to_owned(),
+        name: name.to_owned(),
+        params: ty.params().iter().map(type_code).collect(),
+        results: ty.results().iter().map(type_code).collect(),
+    };
+    for payload in Parser::new(0).parse_all(bytecode) {
+        match payload? {
+            Payload::TypeSection(section) => {
+                for ty in section.into_iter_err_on_gc_types() {
+                    types.push(ty?);
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    if let TypeRef::Func(ty) = import.ty {
+                        imports.push(function(import.module, import.name, &types[ty as usize]));
+                        type_of.push(ty);
+                    }
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for ty in section {
+                    type_of.push(ty?);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    if export.kind == ExternalKind::Func {
+                        let ty = type_of[export.index as usize];
+                        exports.push(function("", export.name, &types[ty as usize]));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// As in the binary format.
+fn type_code(ty: &ValType) -> u8 {
+    match ty {
+        ValType::I32 => 0x7f,
+        ValType::I64 => 0x7e,
+        ValType::F32 => 0x7d,
+        ValType::F64 => 0x7c,
+        _ => panic!("plugins pass numbers"),
     }
 }
