@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicU32;
 use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
 use wasmer_types::{
-    FunctionIndex, MemoryError, ModuleInfo, Pages, SignatureIndex, TableType, WASM_PAGE_SIZE,
+    FunctionIndex, FunctionType, MemoryError, ModuleInfo, Pages, SignatureIndex, StoreId,
+    TableType, WASM_PAGE_SIZE,
 };
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
@@ -34,6 +35,8 @@ pub(crate) struct Instance {
     instance: VMInstance,
     /// Boxed because the instance keeps its address.
     store: Box<UnsafeCell<StoreObjects>>,
+    /// The imports as table elements; the store and the instance point here.
+    _import_funcrefs: Box<[UnsafeCell<VMCallerCheckedAnyfunc>]>,
 }
 
 impl Instance {
@@ -56,9 +59,10 @@ impl Instance {
         let table_growth = table_growth(info, options)?;
         let image = module.image()?;
 
-        let mut store = Box::new(UnsafeCell::new(StoreObjects::default()));
+        let mut store = Box::new(UnsafeCell::new(store_for(bindings.len())));
         let context = store.get_mut();
-        let functions = import_functions(module, bindings, context);
+        let import_funcrefs = import_funcrefs(module, bindings);
+        let functions = import_functions(&import_funcrefs, context);
         let mut tags = PrimaryMap::with_capacity(info.tags.len());
         for signature in info.tags.values() {
             let tag = VMTag::new(
@@ -139,7 +143,11 @@ impl Instance {
         }
         .map_err(|trap| initialisation_trap(&trap))?;
 
-        Ok(Self { instance, store })
+        Ok(Self {
+            instance,
+            store,
+            _import_funcrefs: import_funcrefs,
+        })
     }
 
     /// Drops the exceptions that the guest has thrown.
@@ -195,27 +203,56 @@ impl Instance {
     }
 }
 
-fn import_functions(
+/// A store with room for a module's imports, which are most of what it holds.
+fn store_for(imports: usize) -> StoreObjects {
+    StoreObjects::new(
+        StoreId::default(),
+        Vec::with_capacity(1),
+        Vec::with_capacity(1),
+        Vec::new(),
+        Vec::with_capacity(imports),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+    )
+}
+
+fn import_funcrefs(
     module: &Module,
     bindings: &[UnsafeCell<HostBinding>],
+) -> Box<[UnsafeCell<VMCallerCheckedAnyfunc>]> {
+    let artifact = module.artifact();
+    let signatures = module.info().functions.values();
+    signatures
+        .zip(bindings)
+        .map(|(signature, binding)| {
+            UnsafeCell::new(VMCallerCheckedAnyfunc {
+                func_ptr: (import_stub as *const ()).cast(),
+                type_signature_hash: artifact.signatures()[*signature],
+                vmctx: VMFunctionContext {
+                    host_env: binding.get().cast(),
+                },
+                call_trampoline: artifact.finished_function_call_trampolines()[*signature],
+            })
+        })
+        .collect()
+}
+
+fn import_functions(
+    funcrefs: &[UnsafeCell<VMCallerCheckedAnyfunc>],
     context: &mut StoreObjects,
 ) -> PrimaryMap<FunctionIndex, VMFunctionImport> {
-    let info = module.info();
-    let artifact = module.artifact();
-    let mut functions = PrimaryMap::with_capacity(bindings.len());
-    for ((_, signature), binding) in info.functions.iter().zip(bindings) {
-        let environment = VMFunctionContext {
-            host_env: binding.get().cast(),
-        };
-        let body = (import_stub as *const ()).cast();
+    let mut functions = PrimaryMap::with_capacity(funcrefs.len());
+    for funcref in funcrefs {
+        // SAFETY: nobody else knows it yet.
+        let (body, environment) = unsafe { ((*funcref.get()).func_ptr, (*funcref.get()).vmctx) };
         let function = VMFunction {
-            anyfunc: MaybeInstanceOwned::Host(Box::new(UnsafeCell::new(VMCallerCheckedAnyfunc {
-                func_ptr: body,
-                type_signature_hash: artifact.signatures()[*signature],
-                vmctx: environment,
-                call_trampoline: artifact.finished_function_call_trampolines()[*signature],
-            }))),
-            signature: info.signatures[*signature].clone(),
+            anyfunc: MaybeInstanceOwned::Instance(NonNull::from(funcref).cast()),
+            // For wasmer's own calls from the host, which nobody makes: compiled code
+            // compares the funcref's hash.
+            signature: FunctionType::new([], []),
             kind: VMFunctionKind::Static,
             host_data: Box::new(()),
         };

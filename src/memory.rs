@@ -229,18 +229,9 @@ impl GuestMemory {
         let failed =
             |error: io::Error| MemoryError::Generic(format!("out of address space: {error}"));
         let reservation = Reservation::new().map_err(failed)?;
-        match image {
-            Image::Mapped(mapped) => {
-                let end = mapped.offset + mapped.size;
-                reservation
-                    .make_accessible(0, mapped.offset)
-                    .map_err(failed)?;
-                reservation.map(mapped).map_err(failed)?;
-                reservation.make_accessible(end, size).map_err(failed)?;
-            }
-            Image::Zero | Image::Copied(_) => {
-                reservation.make_accessible(0, size).map_err(failed)?;
-            }
+        reservation.make_accessible(0, size).map_err(failed)?;
+        if let Image::Mapped(mapped) = image {
+            reservation.map(mapped).map_err(failed)?;
         }
         if let Image::Copied(segments) = image {
             for (offset, data) in segments {
