@@ -3,16 +3,20 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use wasmer::sys::wasmparser::{BlockType, Operator, Parser, Payload};
+use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
 use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
+
+use crate::references;
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {
     /// Per local function: whether it calls others. One that does not is bounded by
     /// its loops, so its entry needs no check.
     calls: Vec<bool>,
+    /// Whether the code may have a `ref.func`.
+    ref_func: bool,
     globals: OnceLock<Globals>,
 }
 
@@ -26,31 +30,43 @@ struct Globals {
 
 impl InterruptChecks {
     pub(crate) fn new(bytecode: &[u8]) -> Self {
+        let (calls, ref_func) = scan(bytecode);
         Self {
-            calls: functions_that_call(bytecode),
+            calls,
+            ref_func,
             globals: OnceLock::new(),
         }
     }
 }
 
-/// Malformed bytecode is the validator's business; what cannot be read is taken to
-/// call.
-fn functions_that_call(bytecode: &[u8]) -> Vec<bool> {
+/// Per function, whether it calls others; and whether any refers to a function by its
+/// number. Malformed bytecode is the validator's business; what cannot be read is taken
+/// to do both.
+fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
     let mut calls = Vec::new();
+    let mut ref_func = false;
     for payload in Parser::new(0).parse_all(bytecode) {
         match payload {
             Ok(Payload::CodeSectionEntry(body)) => {
-                calls.push(body.get_operators_reader().map_or(true, |reader| {
-                    reader
-                        .into_iter()
-                        .any(|operator| operator.map_or(true, |it| is_call(&it)))
-                }));
+                let mut this_calls = false;
+                let mut read = || -> Result<(), BinaryReaderError> {
+                    for operator in body.get_operators_reader()? {
+                        let operator = operator?;
+                        this_calls |= is_call(&operator);
+                        ref_func |= matches!(operator, Operator::RefFunc { .. });
+                    }
+                    Ok(())
+                };
+                if read().is_err() {
+                    (this_calls, ref_func) = (true, true);
+                }
+                calls.push(this_calls);
             }
             Ok(_) => {}
-            Err(_) => break,
+            Err(_) => return (calls, true),
         }
     }
-    calls
+    (calls, ref_func)
 }
 
 fn is_call(operator: &Operator<'_>) -> bool {
@@ -97,6 +113,9 @@ impl ModuleMiddleware for InterruptChecks {
         info.custom_sections.clear();
         info.custom_sections_data = PrimaryMap::new();
         info.function_names.clear();
+        if !self.ref_func {
+            references::mark(info);
+        }
 
         // `interrupt::flag_index` counts on these two, in this order, at the end.
         let mut add = || {

@@ -110,14 +110,15 @@ impl Instance {
             PrimaryMap::new(),
             PrimaryMap::new(),
         );
+        let (reduced_info, functions_known) = module.reduced();
         // SAFETY: memories and tables have been written to their slots above; the
         // code is this module's.
         let instance = unsafe {
             VMInstance::new(
                 allocator,
-                info.clone(),
+                reduced_info.clone(),
                 context,
-                artifact.finished_functions().clone(),
+                functions_known.clone(),
                 artifact.finished_function_call_trampolines().clone(),
                 memories.into_boxed_slice(),
                 tables.into_boxed_slice(),

@@ -36,6 +36,7 @@ mod memory;
 mod module;
 mod names;
 mod options;
+mod references;
 mod serialize;
 mod signals;
 mod signature;

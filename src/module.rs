@@ -21,6 +21,7 @@ use crate::error::{Code, Error, Result, contain};
 use crate::memory::{Image, Segment};
 use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
+use crate::references;
 use crate::serialize;
 use crate::signals;
 use crate::stack;
@@ -35,6 +36,8 @@ struct Inner {
     _engine: Engine,
     info: Arc<ModuleInfo>,
     start: Option<FunctionIndex>,
+    /// For [`Module::reduced`].
+    reduced: (Arc<ModuleInfo>, references::Bodies),
     /// The instance's layout.
     offsets: VMOffsets,
     imports: Vec<Import>,
@@ -191,6 +194,11 @@ impl Module {
         types.any(|ty| ty == Type::ExceptionRef)
     }
 
+    /// What instances are made from, and their code: see `references`.
+    pub(crate) fn reduced(&self) -> (&Arc<ModuleInfo>, &references::Bodies) {
+        (&self.0.reduced.0, &self.0.reduced.1)
+    }
+
     pub(crate) fn offsets(&self) -> &VMOffsets {
         &self.0.offsets
     }
@@ -306,7 +314,9 @@ fn finish(
     }
     let mut imports = function_imports(&info)?;
     let imports_by_name = ImportIndexes::new(&mut imports);
+    let reduced = references::reduce(&info, artifact.finished_functions());
     Ok(Module(Arc::new(Inner {
+        reduced,
         artifact,
         _engine: engine,
         offsets: VMOffsets::new(8, &info),

@@ -18,6 +18,7 @@ mod life_cycle;
 mod limits;
 mod nesting;
 mod options;
+mod references;
 mod serialization;
 mod threads;
 mod traps;
