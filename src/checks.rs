@@ -8,6 +8,7 @@ use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, Mo
 use wasmer_types::entity::{EntityRef, PrimaryMap};
 use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
+use crate::interrupt::FLAGS;
 use crate::references;
 
 /// Plants the checks into one module.
@@ -22,9 +23,13 @@ pub(crate) struct InterruptChecks {
 
 #[derive(Clone, Copy, Debug)]
 struct Globals {
-    flag: u32,
-    /// Written by each check: it keeps the compiler from reading the flag once and
-    /// assuming that a loop which stores to no global leaves it unchanged.
+    /// The first flag. The compiler may take a flag that it has read before for
+    /// unchanged if nothing was stored in between, so that a loop inside another, or
+    /// after it, would never see a change. Hence each check in a function reads a flag
+    /// of its own ...
+    first_flag: u32,
+    /// ... and those for which there are too few share the last one, and store to
+    /// this global, which costs more.
     fence: u32,
 }
 
@@ -117,7 +122,7 @@ impl ModuleMiddleware for InterruptChecks {
             references::mark(info);
         }
 
-        // `interrupt::flag_index` counts on these two, in this order, at the end.
+        // `interrupt::flags_index` counts on these, in this order, at the end.
         let mut add = || {
             let index = info
                 .globals
@@ -125,8 +130,12 @@ impl ModuleMiddleware for InterruptChecks {
             info.global_initializers.push(GlobalInit::I32Const(0));
             index.as_u32()
         };
+        let first_flag = add();
+        for _ in 1..FLAGS {
+            add();
+        }
         let globals = Globals {
-            flag: add(),
+            first_flag,
             fence: add(),
         };
         self.globals
@@ -144,6 +153,7 @@ impl ModuleMiddleware for InterruptChecks {
                 .get()
                 .expect("transform_module_info comes first"),
             check_next: self.calls.get(function.index()).copied().unwrap_or(true),
+            loops: 0,
         })
     }
 }
@@ -153,6 +163,8 @@ struct FunctionChecks {
     globals: Globals,
     /// Put a check before the next operator.
     check_next: bool,
+    /// How many loops have begun.
+    loops: u32,
 }
 
 impl<'a> FunctionMiddleware<'a> for FunctionChecks {
@@ -162,22 +174,28 @@ impl<'a> FunctionMiddleware<'a> for FunctionChecks {
         state: &mut MiddlewareReaderState<'a>,
     ) -> Result<(), MiddlewareError> {
         if self.check_next {
+            const LAST: u32 = FLAGS as u32 - 1;
             state.extend([
                 Operator::GlobalGet {
-                    global_index: self.globals.flag,
+                    global_index: self.globals.first_flag + self.loops.min(LAST),
                 },
                 Operator::If {
                     blockty: BlockType::Empty,
                 },
                 Operator::Unreachable,
                 Operator::End,
-                Operator::I32Const { value: 0 },
-                Operator::GlobalSet {
-                    global_index: self.globals.fence,
-                },
             ]);
+            if self.loops >= LAST {
+                state.extend([
+                    Operator::I32Const { value: 0 },
+                    Operator::GlobalSet {
+                        global_index: self.globals.fence,
+                    },
+                ]);
+            }
         }
         self.check_next = matches!(operator, Operator::Loop { .. });
+        self.loops += u32::from(self.check_next);
         state.push_operator(operator);
         Ok(())
     }

@@ -6,7 +6,6 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
 
 use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
@@ -186,9 +185,9 @@ impl Instance {
         }
     }
 
-    /// The flag of the interrupt checks.
-    pub(crate) fn interrupt_flag(&self, module: &Module) -> *const AtomicU32 {
-        let Some(index) = interrupt::flag_index(module.info()) else {
+    /// The flags of the interrupt checks.
+    pub(crate) fn interrupt_flags(&self, module: &Module) -> *const interrupt::Flags {
+        let Some(index) = interrupt::flags_index(module.info()) else {
             return std::ptr::null();
         };
         let offset = self.instance.vmoffsets().vmctx_vmglobal_definition(index);

@@ -3,7 +3,8 @@
 //! Compiled code reads a flag of its own VM at the entry of every function that
 //! calls others and at every loop head, and traps when it is set. The flag is a
 //! global that is added to the module, so it lies in the instance's own memory, one
-//! load away. Nothing is shared between VMs, and no signal is used.
+//! load away; there are several of it, for the reason given in `checks`. Nothing is
+//! shared between VMs, and no signal is used.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,11 +20,23 @@ const IDLE: u64 = u64::MAX;
 /// The deadline's value once the watchdog has stopped the call.
 const FIRED: u64 = u64::MAX - 1;
 
-/// The flag among the local globals of a module that `checks` has prepared: it
-/// appends the flag and one global more.
-pub(crate) fn flag_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
+/// How many flags an instance has.
+pub(crate) const FLAGS: usize = 8;
+
+/// The flags of an instance: globals, which lie one after the other.
+pub(crate) type Flags = [FlagGlobal; FLAGS];
+
+/// An i32 global.
+#[repr(C, align(16))]
+pub(crate) struct FlagGlobal(AtomicU32);
+
+const _: () = assert!(size_of::<FlagGlobal>() == size_of::<wasmer_vm::VMGlobalDefinition>());
+
+/// The first flag among the local globals of a module that `checks` has prepared: it
+/// appends the flags and one global more.
+pub(crate) fn flags_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
     let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
-    locals.checked_sub(2).map(LocalGlobalIndex::new)
+    locals.checked_sub(FLAGS + 1).map(LocalGlobalIndex::new)
 }
 
 /// The interrupt side of one VM, usable from any thread.
@@ -34,17 +47,17 @@ pub(crate) struct Interrupt {
     deadline: AtomicU64,
 }
 
-/// The flag that compiled code reads, or null while there is no instance.
-struct Flag(*const AtomicU32);
+/// The flags that compiled code reads, or null while there is no instance.
+struct Flag(*const Flags);
 
-// SAFETY: it points to an atomic, and is read under the mutex that `detach` takes
+// SAFETY: it points to atomics, and is read under the mutex that `detach` takes
 // before the instance is freed.
 unsafe impl Send for Flag {}
 
 impl Flag {
     fn set(&self, value: u32) {
         // SAFETY: null or alive, see `Send`.
-        if let Some(flag) = unsafe { self.0.as_ref() } {
+        for FlagGlobal(flag) in unsafe { self.0.as_ref() }.into_iter().flatten() {
             flag.store(value, Ordering::Relaxed);
         }
     }
@@ -63,13 +76,13 @@ impl Interrupt {
         self.flag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names the instance's flag.
+    /// Names the instance's flags.
     ///
     /// # Safety
-    /// `flag` stays valid until [`Self::detach`].
-    pub(crate) unsafe fn attach(&self, flag: *const AtomicU32) {
+    /// `flags` stay valid until [`Self::detach`].
+    pub(crate) unsafe fn attach(&self, flags: *const Flags) {
         let mut guard = self.flag();
-        *guard = Flag(flag);
+        *guard = Flag(flags);
         if self.is_terminated() {
             guard.set(1);
         }

@@ -363,10 +363,10 @@ impl Inner {
             let memory = NonNull::new_unchecked(self.memory.get());
             Instance::new(&self.module, &self.bindings, &self.options, memory)?
         };
-        let flag = instance.interrupt_flag(&self.module);
+        let flags = instance.interrupt_flags(&self.module);
         let instance = self.instance.get_or_init(|| instance);
         // SAFETY: detached when `self` is dropped, before the instance.
-        unsafe { self.interrupt.attach(flag) };
+        unsafe { self.interrupt.attach(flags) };
 
         if let Some(start) = self.module.start() {
             let callee = instance.callee(&self.module, &self.bindings, start);

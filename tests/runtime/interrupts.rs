@@ -36,6 +36,22 @@ const SHAPES: &[(&str, &str)] = &[
         "(loop $l (block $b (br_table $b $l $l (i32.const 2))) (br $l))",
     ),
     (
+        "a loop in a loop",
+        "(loop $outer (loop $inner (br $inner)) (br $outer))",
+    ),
+    (
+        "a loop after another",
+        "(loop $first (br_if $first (i32.const 0))) (loop $second (br $second))",
+    ),
+    (
+        "a tenth loop, in a ninth",
+        "(loop) (loop) (loop) (loop) (loop) (loop) (loop) (loop) (loop $ninth (loop $tenth (br $tenth)) (br $ninth))",
+    ),
+    (
+        "the ninth of nested loops",
+        "(loop $a (loop (loop (loop (loop (loop (loop (loop (loop $i (br $i))))))))) (br $a))",
+    ),
+    (
         "nested loops",
         "(loop $outer (loop $inner (br_if $inner (i32.const 0))) (br $outer))",
     ),
