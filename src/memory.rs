@@ -135,6 +135,9 @@ pub(crate) struct Mapped {
 /// Data up to this size is copied: mapping it would cost more.
 const COPY_MAX: usize = 8 << 10;
 
+/// Gaps below this size do not keep segments from being written together.
+const MERGED_GAP: usize = 4 << 10;
+
 impl Image {
     /// Builds the image of segments which fit into the memory's initial size.
     pub(crate) fn new(segments: &[Segment<'_>]) -> Self {
@@ -178,9 +181,26 @@ fn image_file<'a>(
         std::fs::File::from(OwnedFd::from_raw_fd(fd))
     };
     file.set_len(size as u64)?;
+    // Each write takes long, and compilers emit many small segments: those that follow
+    // each other closely are written together.
+    let mut run: Vec<u8> = Vec::new();
+    let mut run_start = start;
+    let mut end = start;
     for segment in segments {
-        file.write_all_at(segment.data, (segment.offset - start) as u64)?;
+        // Nothing was written from `end` on, so a gap there is known to be zeros.
+        let gap = segment.offset.checked_sub(end);
+        match gap.filter(|gap| *gap < MERGED_GAP && run_start + run.len() == end) {
+            Some(gap) => run.resize(run.len() + gap, 0),
+            None => {
+                file.write_all_at(&run, (run_start - start) as u64)?;
+                run.clear();
+                run_start = segment.offset;
+            }
+        }
+        run.extend_from_slice(segment.data);
+        end = end.max(run_start + run.len());
     }
+    file.write_all_at(&run, (run_start - start) as u64)?;
     let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
     // SAFETY: plain call. Sealed, it can never change under the VMs that map it.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rust_wasm::{Code, Module, Options};
 
-use crate::support::{Guest, binary, failure, module, says};
+use crate::support::{Guest, binary, failure, module, random::Random, says};
 
 #[test]
 fn segments_lie_where_they_belong_and_later_ones_win() {
@@ -142,6 +142,39 @@ fn a_large_image_is_complete() {
         guest.read(105_000, rest).iter().all(|it| *it == 0),
         "after it"
     );
+}
+
+/// Adjacent, close, far, out of order, and over each other.
+#[test]
+fn many_small_segments_make_the_image_that_they_should() {
+    const SIZE: usize = 4 << 16;
+    for seed in 0..20 {
+        let mut random = Random::new(seed);
+        let mut text = String::from("(module (memory (export \"memory\") 4)");
+        let mut expected = vec![0; SIZE];
+        let mut at = random.below(SIZE);
+        for _ in 0..300 {
+            at = match random.below(8) {
+                0 => random.below(SIZE),
+                1 => at.saturating_sub(random.below(300)),
+                2 => at + random.below(6000),
+                3 => at + random.below(50),
+                _ => at,
+            };
+            let data: Vec<u8> = (0..random.below(200)).map(|_| random.byte()).collect();
+            at = at.min(SIZE - data.len());
+            let _ = write!(text, "(data (i32.const {at}) \"");
+            for byte in &data {
+                let _ = write!(text, "\\{byte:02x}");
+            }
+            text.push_str("\")");
+            expected[at..at + data.len()].copy_from_slice(&data);
+            at += data.len();
+        }
+        text.push(')');
+        let guest = Guest::new(&text);
+        assert!(guest.read(0, SIZE) == expected, "seed {seed}");
+    }
 }
 
 #[test]
