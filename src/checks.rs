@@ -174,6 +174,7 @@ impl<'a> FunctionMiddleware<'a> for FunctionChecks {
         state: &mut MiddlewareReaderState<'a>,
     ) -> Result<(), MiddlewareError> {
         if self.check_next {
+            #[expect(clippy::cast_possible_truncation, reason = "a few")]
             const LAST: u32 = FLAGS as u32 - 1;
             state.extend([
                 Operator::GlobalGet {

@@ -20,13 +20,14 @@ use wasmer_vm::{
     VMTag,
 };
 
+use crate::arch::import_stub;
 use crate::error::{Code, Error, Result};
 use crate::interrupt;
 use crate::libcalls;
 use crate::memory::GuestMemory;
 use crate::module::Module;
 use crate::options::Options;
-use crate::stack::{Callee, HostBinding, import_stub};
+use crate::stack::{Callee, HostBinding};
 
 /// One instance and the store that holds its memory and tables.
 pub(crate) struct Instance {

@@ -13,15 +13,16 @@
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
 //! | `module`, `serialize`, `cache` | compiled code and its files |
 //! | `vm`, `instance`, `memory` | a VM, its store, its linear memory |
-//! | `call`, `stack`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
+//! | `call`, `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
 //! | `interrupt`, `trap`, `error` | stopping a guest; what went wrong and where |
 //! | `options` | limits and environment variables |
 //! | `ffi` | the C ABI |
 //!
-//! `unsafe` is at home in `stack` and `libcalls` (the calling path), `memory` (mappings), `signals`,
+//! `unsafe` is at home in `stack`, `arch` and `libcalls` (the calling path), `memory` (mappings), `signals`,
 //! `instance` and `vm` (wasmer's low-level interface) and `ffi`.
 
+mod arch;
 mod cache;
 mod call;
 #[cfg(feature = "cranelift")]

@@ -10,7 +10,6 @@
 //! So every guest stack has a reserve below the guest's own part, and each library
 //! function is called through a stub that traps when only the reserve is left.
 
-use std::arch::naked_asm;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
@@ -19,11 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmer_types::VMBuiltinFunctionIndex;
 use wasmer_vm::{VMContext, VMInstance};
 
+use crate::arch::library_stub;
+
 /// What is kept for library functions; walking a stack with an exception in flight
 /// needs some 20 KiB.
 pub(crate) const RESERVE: usize = 64 << 10;
 
-const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
+pub(crate) const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
 /// How many exceptions a guest may throw in one outermost call. wasmer keeps each, with
 /// a backtrace, until the store drops it, outside the VM's memory limit.
@@ -57,7 +58,7 @@ pub(crate) fn reset_exceptions() {
 }
 
 /// The stubs' targets: wasmer's own functions.
-static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
+pub(crate) static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 
 /// Puts the stubs in front of an instance's library functions.
 ///
@@ -95,13 +96,14 @@ unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) ->
         if EXCEPTIONS.get() > MAX_EXCEPTIONS {
             wasmer_vm::raise_user_trap(Box::new(Refusal::<false>));
         }
-        let stub = std::mem::transmute::<unsafe extern "C" fn(), AllocException>(stub::<INDEX>);
+        let stub =
+            std::mem::transmute::<unsafe extern "C" fn(), AllocException>(library_stub::<INDEX>);
         stub(vmctx, tag)
     }
 }
 
 /// Whether a library function may start at this stack pointer.
-extern "C" fn has_room(sp: usize) -> bool {
+pub(crate) extern "C" fn has_room(sp: usize) -> bool {
     sp > RESERVE_TOP.get()
 }
 
@@ -125,56 +127,14 @@ impl<const NO_ROOM: bool> fmt::Display for Refusal<NO_ROOM> {
 
 impl<const NO_ROOM: bool> std::error::Error for Refusal<NO_ROOM> {}
 
-unsafe extern "C" fn raise_no_room() {
+pub(crate) unsafe extern "C" fn raise_no_room() {
     // SAFETY: called by a stub, so guest code is on the stack and only its frames
     // are abandoned.
     unsafe { wasmer_vm::raise_user_trap(Box::new(Refusal::<true>)) };
 }
 
-/// Calls library function `INDEX` if there is room. All arguments pass through.
-#[unsafe(naked)]
-unsafe extern "C" fn stub<const INDEX: usize>() {
-    naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "push rdi",
-        "push rsi",
-        "push rdx",
-        "push rcx",
-        "push r8",
-        "push r9",
-        "mov rdi, rsp",
-        "call {has_room}",
-        "test al, al",
-        "pop r9",
-        "pop r8",
-        "pop rcx",
-        "pop rdx",
-        "pop rsi",
-        "pop rdi",
-        "je 2f",
-        "pop rbp",
-        ".cfi_remember_state",
-        ".cfi_def_cfa rsp, 8",
-        "jmp qword ptr [rip + {targets} + 8 * {index}]",
-        ".cfi_restore_state",
-        "2:",
-        "call {raise}",
-        "ud2",
-        ".cfi_endproc",
-        has_room = sym has_room,
-        raise = sym raise_no_room,
-        targets = sym TARGETS,
-        index = const INDEX,
-    )
-}
-
 macro_rules! stubs {
-    ($($index:literal)*) => { [$(stub::<$index> as unsafe extern "C" fn()),*] };
+    ($($index:literal)*) => { [$(library_stub::<$index> as unsafe extern "C" fn()),*] };
 }
 
 /// One for each library function; the type says that none is missing.

@@ -15,6 +15,7 @@ use wasmer_types::{
     VMOffsets,
 };
 
+use crate::arch;
 use crate::cache;
 use crate::engine;
 use crate::error::{Code, Error, Result, contain};
@@ -24,7 +25,6 @@ use crate::options::Options;
 use crate::references;
 use crate::serialize;
 use crate::signals;
-use crate::stack;
 
 /// A compiled module. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub struct Import {
     pub name: String,
     /// Its type.
     pub ty: FunctionType,
-    /// See [`stack::stack_words`].
+    /// See [`arch::stack_words`].
     pub(crate) stack_words: usize,
     /// The next import of the same name.
     pub(crate) twin: Option<u32>,
@@ -386,7 +386,7 @@ fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
                 imports.push(Import {
                     module: key.module.clone(),
                     name: key.field.clone(),
-                    stack_words: stack::stack_words(ty.params()),
+                    stack_words: arch::stack_words(ty.params()),
                     ty: ty.clone(),
                     twin: None,
                 });

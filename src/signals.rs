@@ -28,22 +28,22 @@ use libc::{c_int, c_void, siginfo_t};
 /// whenever another handler may have been installed.
 pub(crate) fn install() {
     static INSTALLING: Mutex<()> = Mutex::new(());
-    if CHAINS.iter().all(Chain::is_in_front) {
+    if chains().iter().all(Chain::is_in_front) {
         return;
     }
     let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_first = CHAINS
+    let is_first = chains()
         .iter()
         .all(|it| it.front.load(Ordering::Relaxed) == 0);
     if is_first {
-        for chain in &CHAINS {
+        for chain in chains() {
             let found = Handler::of(&action_of(chain.signal));
             chain.handlers[0].store(found.0, Ordering::Relaxed);
             set_handler(chain.signal, pass_on as *const () as usize, 0);
         }
         wasmer_vm::init_traps();
     }
-    for chain in &CHAINS {
+    for chain in chains() {
         let action = action_of(chain.signal);
         if is_first {
             chain.front.store(action.sa_sigaction, Ordering::Relaxed);
@@ -75,6 +75,13 @@ static CHAINS: [Chain; 3] = [
     Chain::new(libc::SIGILL),
     Chain::new(libc::SIGFPE),
 ];
+
+/// Those that this architecture has for faults of guests: x86-64 alone has one for
+/// divisions.
+fn chains() -> &'static [Chain] {
+    let count = if cfg!(target_arch = "x86_64") { 3 } else { 2 };
+    &CHAINS[..count]
+}
 
 impl Chain {
     const fn new(signal: c_int) -> Self {
@@ -121,7 +128,7 @@ thread_local! {
 /// installed, which is wasmer's, and so comes here again: the next older one is asked. Or
 /// it puts that handler back and returns, so that the fault happens again: it has left.
 unsafe extern "C" fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let Some(chain) = CHAINS.iter().find(|it| it.signal == signal) else {
+    let Some(chain) = chains().iter().find(|it| it.signal == signal) else {
         return;
     };
     let asking = ASKING.get();

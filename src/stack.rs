@@ -30,9 +30,7 @@
 //! `on_host_stack`, which saves and restores them.
 
 use std::any::Any;
-use std::arch::naked_asm;
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -40,10 +38,8 @@ use corosensei::stack::{DefaultStack, Stack};
 use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
+use crate::arch::{boot, call_here, enter, leave, switch};
 use crate::libcalls;
-
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("src/stack.rs has no context switch for this architecture yet");
 
 /// Base stacks run `catch_traps` and the engine's own library calls
 /// (`memory.grow` and the like), never guest or host code.
@@ -58,7 +54,7 @@ const MAX_NESTING: u32 = 64;
 pub(crate) struct CallState {
     /// The host stack pointer of the VM's innermost running call: host functions
     /// run below it, and a trap returns to it. 0 when none is running.
-    host_sp: usize,
+    pub(crate) host_sp: usize,
     /// Not zero: a host function asked for a trap.
     pub(crate) trap_pending: usize,
 }
@@ -109,13 +105,13 @@ pub(crate) type Outcome = Result<(), Box<Fault>>;
 
 /// The thread's parked coroutine.
 #[repr(C)]
-struct Parked {
+pub(crate) struct Parked {
     guest_stack_bytes: usize,
     base: DefaultStack,
     /// Where calls begin on the guest stack; 0 when no coroutine is parked.
-    guest_sp: usize,
+    pub(crate) guest_sp: usize,
     /// Guest code is on the stack.
-    busy: bool,
+    pub(crate) busy: bool,
     /// Whose `host_sp` to return to.
     state: *mut CallState,
     /// How the coroutine ended.
@@ -454,238 +450,4 @@ fn base_stack() -> Result<DefaultStack, Box<Fault>> {
 
 fn resource(message: impl Into<String>) -> Box<Fault> {
     Box::new(Fault::Resource(message.into()))
-}
-
-/// The number of arguments that the System V calling convention passes on the stack
-/// for `fn(data, params...)`: six integer registers, one of them `data`'s, and eight
-/// vector registers.
-pub(crate) fn stack_words(params: &[wasmer_types::Type]) -> usize {
-    use wasmer_types::Type::{F32, F64};
-    let floats = params.iter().filter(|ty| matches!(ty, F32 | F64)).count();
-    let integers = params.len() - floats;
-    integers.saturating_sub(5) + floats.saturating_sub(8)
-}
-
-// The assembly. `boot`, `enter` and `switch` leave the same frame on the stack that
-// they leave: return address, rbp, rbx, r12-r15, one word; rsp is then aligned to 16,
-// as a call needs it, and is what `host_sp` and `guest_sp` hold. `switch` and `leave`
-// resume such a frame; rax tells how, and rdx returns that one word.
-//
-// Unwinding must stop at `enter`, `boot` and `call_here`: a guest's exception that
-// nobody catches must not be offered to the proxy's handlers. Hence the undefined
-// return address. Through `import_stub` it may go on, so that a crash in a host
-// function shows the guest's frames.
-
-macro_rules! save_frame {
-    () => {
-        "push rbp
-         mov rbp, rsp
-         push rbx
-         push r12
-         push r13
-         push r14
-         push r15"
-    };
-}
-
-macro_rules! restore_frame {
-    () => {
-        "pop rdx
-         pop r15
-         pop r14
-         pop r13
-         pop r12
-         pop rbx
-         pop rbp
-         ret"
-    };
-}
-
-/// Calls `function(argument)` on another stack. Comes back through `leave` or
-/// `switch` to the frame saved in `*host_sp`.
-#[unsafe(naked)]
-unsafe extern "C" fn boot(
-    host_sp: *mut usize,
-    stack_top: usize,
-    function: unsafe extern "C" fn(*mut ()),
-    argument: *mut (),
-) {
-    naked_asm!(
-        ".cfi_startproc",
-        ".cfi_undefined rip",
-        save_frame!(),
-        "push 0",
-        "mov [rdi], rsp",
-        "mov rsp, rsi",
-        "mov rdi, rcx",
-        "call rdx",
-        "ud2", // `function` ends in `leave`
-        ".cfi_endproc",
-    )
-}
-
-/// How [`enter`] ended.
-#[repr(C)]
-struct Exit {
-    trapped: usize,
-    /// After a trap: the outer `host_sp`.
-    outer_sp: usize,
-}
-
-/// Calls the guest on the parked stack. On return, it has restored `host_sp` and
-/// `busy`: doing so here keeps the caller's frame small. What it needs for that lies
-/// on the guest stack, where the stack pointer finds it without waiting for the
-/// registers that the guest saved and reloads; those in the saved frame are as they
-/// were, since the guest preserves them.
-#[unsafe(naked)]
-unsafe extern "C" fn enter(
-    state: *mut CallState,
-    vmctx: *mut VMContext,
-    body: *const VMFunctionBody,
-    values: *mut RawValue,
-    trampoline: VMTrampoline,
-    parked: *mut Parked,
-) -> Exit {
-    naked_asm!(
-        ".cfi_startproc",
-        ".cfi_undefined rip",
-        save_frame!(),
-        "push [rdi + {host_sp}]",
-        "mov [rdi + {host_sp}], rsp",
-        "mov rax, rsp",
-        "mov rsp, [r9 + {guest_sp}]",
-        "push rax",
-        "push rdi",
-        "push r9",
-        "sub rsp, 8",
-        "mov rdi, rsi",
-        "mov rsi, rdx",
-        "mov rdx, rcx",
-        "call r8",
-        "add rsp, 8",
-        "pop r9",
-        "pop rdi",
-        "pop rsp",
-        "pop rax",
-        "mov [rdi + {host_sp}], rax",
-        "mov byte ptr [r9 + {busy}], 0",
-        "add rsp, 40",
-        "pop rbp",
-        "xor eax, eax",
-        "ret",
-        ".cfi_endproc",
-        host_sp = const offset_of!(CallState, host_sp),
-        guest_sp = const offset_of!(Parked, guest_sp),
-        busy = const offset_of!(Parked, busy),
-    )
-}
-
-/// Calls the guest on the current stack.
-#[unsafe(naked)]
-unsafe extern "C" fn call_here(
-    vmctx: *mut VMContext,
-    body: *const VMFunctionBody,
-    values: *mut RawValue,
-    trampoline: VMTrampoline,
-) {
-    naked_asm!(
-        ".cfi_startproc",
-        ".cfi_undefined rip",
-        "push rbp",
-        "mov rbp, rsp",
-        "call rcx",
-        "pop rbp",
-        "ret",
-        ".cfi_endproc",
-    )
-}
-
-/// Leaves this stack, remembering where in `*save`, for the frame at `to`.
-#[unsafe(naked)]
-unsafe extern "C" fn switch(save: *mut usize, to: usize) {
-    naked_asm!(
-        ".cfi_startproc",
-        ".cfi_undefined rip",
-        save_frame!(),
-        "push 0",
-        "mov [rdi], rsp",
-        "mov rsp, rsi",
-        "xor eax, eax",
-        restore_frame!(),
-        ".cfi_endproc",
-    )
-}
-
-/// Leaves this stack for good, for the frame at `to`.
-#[unsafe(naked)]
-unsafe extern "C" fn leave(to: usize) -> ! {
-    naked_asm!(
-        ".cfi_startproc",
-        ".cfi_undefined rip",
-        "mov rsp, rdi",
-        "mov eax, 1",
-        restore_frame!(),
-        ".cfi_endproc",
-    )
-}
-
-/// What compiled code calls for every import, whatever its type: passes the call on
-/// to the host function with `data` in place of the environment, on the host stack.
-/// Argument registers go through untouched; stack arguments are copied.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn import_stub() {
-    naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "sub rsp, 16",
-        "mov r10, [rdi + {state}]",
-        "mov [rbp - 8], r10",
-        "mov r11, [r10 + {host_sp}]",
-        "mov rax, [rdi + {stack_words}]",
-        "test rax, rax",
-        "jne 3f",
-        "2:",
-        "mov rsp, r11",
-        "mov r11, [rdi + {function}]",
-        "mov rdi, [rdi + {data}]",
-        "call r11",
-        "mov r10, [rbp - 8]",
-        "cmp qword ptr [r10 + {trap_pending}], 0",
-        "jne 5f",
-        "mov rsp, rbp",
-        "pop rbp",
-        ".cfi_remember_state",
-        ".cfi_def_cfa rsp, 8",
-        "ret",
-        ".cfi_restore_state",
-        // Stack arguments: the guest's lie from rbp + 16 on.
-        "3:",
-        "lea r10, [rax * 8 + 15]",
-        "and r10, -16",
-        "sub r11, r10",
-        "4:",
-        "mov r10, [rbp + rax * 8 + 8]",
-        "mov [r11 + rax * 8 - 8], r10",
-        "dec rax",
-        "jne 4b",
-        "jmp 2b",
-        // A trap was asked for: unwind from the guest stack.
-        "5:",
-        "lea rsp, [rbp - 16]",
-        "mov rdi, r10",
-        "call {raise}",
-        "ud2",
-        ".cfi_endproc",
-        function = const offset_of!(HostBinding, function),
-        data = const offset_of!(HostBinding, data),
-        state = const offset_of!(HostBinding, state),
-        stack_words = const offset_of!(HostBinding, stack_words),
-        host_sp = const offset_of!(CallState, host_sp),
-        trap_pending = const offset_of!(CallState, trap_pending),
-        raise = sym crate::trap::raise_pending,
-    )
 }

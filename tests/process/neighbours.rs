@@ -14,6 +14,7 @@ use crate::support::{Guest, module};
 
 // Code as such an engine compiles it: a memory access that may fault, and the place
 // where its handler then goes on. 1 if that happened.
+#[cfg(target_arch = "x86_64")]
 global_asm!(
     ".globl neighbour_access, neighbour_fault, neighbour_landing",
     "neighbour_access:",
@@ -23,6 +24,20 @@ global_asm!(
     "ret",
     "neighbour_landing:",
     "mov eax, 1",
+    "ret",
+);
+
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".globl neighbour_access, neighbour_fault, neighbour_landing",
+    "neighbour_access:",
+    "mov x0, #0",
+    "mov x1, #8",
+    "neighbour_fault:",
+    "ldr x1, [x1]",
+    "ret",
+    "neighbour_landing:",
+    "mov x0, #1",
     "ret",
 );
 
@@ -50,12 +65,14 @@ fn found() -> libc::sigaction {
 /// Whether the fault was the neighbour's.
 fn lands(context: *mut c_void) -> bool {
     // SAFETY: the kernel's.
-    let pc = unsafe {
-        &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize]
-    };
-    let ours = *pc == neighbour_fault as *const () as i64;
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    let pc = &mut registers.gregs[libc::REG_RIP as usize];
+    #[cfg(target_arch = "aarch64")]
+    let pc = &mut registers.pc;
+    let ours = i128::from(*pc) == neighbour_fault as *const () as i128;
     if ours {
-        *pc = neighbour_landing as *const () as i64;
+        *pc = neighbour_landing as *const () as _;
     }
     ours
 }

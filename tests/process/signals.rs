@@ -48,9 +48,7 @@ pub(crate) extern "C" fn exit_with_42(_: i32, _: *mut libc::siginfo_t, _: *mut l
 /// Reads from where nothing is mapped.
 pub(crate) fn crash() {
     // SAFETY: it is not; that is the point. The process ends here.
-    unsafe {
-        std::arch::asm!("mov {0}, [{0}]", inout(reg) 8_usize => _);
-    }
+    unsafe { std::ptr::without_provenance::<u64>(8).read_volatile() };
 }
 
 const CALLING: &str = r#"(module
@@ -195,7 +193,9 @@ fn only_the_signals_of_faults_get_handlers() {
             guest.terminator().terminate();
             guest.fails(Code::Interrupt, "f", &[]);
             for (signal, before) in (1..32).zip(before) {
-                let ours = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE].contains(&signal);
+                // AArch64 has no signal for divisions.
+                let divisions = cfg!(target_arch = "x86_64") && signal == libc::SIGFPE;
+                let ours = [libc::SIGSEGV, libc::SIGILL].contains(&signal) || divisions;
                 assert_eq!(
                     action(signal).sa_sigaction != before,
                     ours,
