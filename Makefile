@@ -4,6 +4,9 @@
 all: staticlib
 
 CPP = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.cc' '*.h')
+STARLARK = $(shell git ls-files --cached --others --exclude-standard '*BUILD' '*.bzl' '*MODULE.bazel' '*WORKSPACE')
+SCRIPTS = $(shell git grep --untracked --files-with-matches '^.!/bin/bash')
+BUILDIFIER = npx --yes @bazel/buildifier@8.2.1 --lint=warn --warnings=all
 WASI = wasm32-wasip1
 RUST_PLUGINS = $(wildcard tests/plugins/rust-*/Cargo.toml)
 AS_PLUGIN = tests/plugins/assemblyscript
@@ -55,11 +58,14 @@ lint: setup
 	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin --check || exit 1; done
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	clang-format --dry-run --Werror $(CPP)
+	$(BUILDIFIER) --mode=check $(STARLARK)
+	shellcheck $(SCRIPTS)
 
 format:
 	cargo fmt --all
 	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin || exit 1; done
 	clang-format -i $(CPP)
+	$(BUILDIFIER) --mode=fix $(STARLARK)
 
 clean:
 	rm -rf target $(AS_PLUGIN)/node_modules
