@@ -154,6 +154,8 @@ def test_versions_agree():
     assert f'name = "{NAME}",\n    version = "{version}"' in module
     assert f'    version = "{version}",' in build
     assert f'name = "{NAME}", version = "{version}"' in example
+    for text in (ROOT / "envoy-patches/envoy/tests-1.40-module.patch", ROOT / "docs/custom-envoy.md"):
+        assert f'name = "{NAME}", version = "{version}"' in text.read_text()
     assert f'    edition = "{edition}",' in build
     for text in (module, example):
         assert f'    versions = ["{rust}.0"],' in text
@@ -167,6 +169,14 @@ def test_patch_is_well_formed_and_listed(patch):
     listed = subprocess.run(["git", "apply", "--numstat", patch], capture_output=True, text=True, check=True)
     assert listed.stdout
     assert f"{patch.parent.name}/{patch.name}" in (ROOT / "envoy-patches/README.md").read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_example_names_patches_that_exist(example):
+    text = "".join(file.read_text() for file in example.iterdir() if file.is_file())
+    named = re.findall(r"//patches:([\w.-]+\.patch)", text)
+    assert named
+    assert set(named) <= {patch.name for patch in PATCHES}
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])

@@ -6,8 +6,8 @@ load(
     _LEGACY_ALWAYSLINK = "LEGACY_ALWAYSLINK",
 )
 
-# Name those to leave out here; the four envoy.*.wasm and envoy.wasm.runtime.null are the ones that
-# Wasm plugins need.
+# Name those to leave out here; the envoy.*.wasm and envoy.wasm.runtime.null are the ones that Wasm
+# plugins need.
 _WITHOUT = []
 
 EXTENSIONS = {name: label for name, label in _EXTENSIONS.items() if name not in _WITHOUT}
