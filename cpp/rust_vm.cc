@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <forward_list>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "include/proxy-wasm/bytecode_util.h"
+#include "include/proxy-wasm/limits.h"
 #include "include/proxy-wasm/wasm_vm.h"
 #include "include/proxy-wasm/word.h"
 #include "rust_wasm.h"
@@ -291,6 +293,11 @@ private:
   rust_wasm_error_t* resolveOptions(rust_wasm_options_t& out) const {
     if (rust_wasm_error_t* error = rust_wasm_options_init(&out)) {
       return error;
+    }
+    // Whoever built the host may have set its limit; who runs it has the last word.
+    static const bool set_by_operator = std::getenv("RUST_WASM_MAX_MEMORY_BYTES") != nullptr;
+    if (!set_by_operator) {
+      out.max_memory_bytes = PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES;
     }
     const auto override_with = [](auto& field, auto value) { field = value > 0 ? value : field; };
     override_with(out.max_memory_bytes, options_.max_wasm_memory_size_bytes);

@@ -12,7 +12,7 @@ namespace proxy_wasm {
 
 // Limits of a VM and of its clones. A field that is zero or empty takes its value from the
 // RUST_WASM_* environment variable of rust_wasm_options_init() in rust_wasm.h, or else the default
-// stated at rust_wasm_options there.
+// stated at rust_wasm_options there; for memory, the host's limits.h.
 struct RustVmOptions {
   uint64_t max_wasm_memory_size_bytes = 0;
   uint64_t guest_stack_size_bytes = 0;

@@ -26,17 +26,25 @@ template <typename...> struct List;
 // The mirror, in a namespace of another name.
 #define proxy_wasm proxy_wasm_mirror
 #include "mirror/include/proxy-wasm/bytecode_util.h"
+#include "mirror/include/proxy-wasm/limits.h"
 #include "mirror_probe.h"
+namespace mirror_check {
+constexpr unsigned long long kMirrorMemoryLimit = PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES;
+} // namespace mirror_check
 #undef proxy_wasm
 #undef FOR_ALL_WASM_VM_EXPORTS
 #undef FOR_ALL_WASM_VM_IMPORTS
 #undef PROXY_WASM_PLATFORM
+#undef PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES
 #undef htowasm
 #undef wasmtoh
 
 // The real one.
 #include "include/proxy-wasm/bytecode_util.h"
+#include "include/proxy-wasm/limits.h"
 #include "mirror_probe.h"
+
+static_assert(mirror_check::kMirrorMemoryLimit == PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES);
 
 using Mirror = proxy_wasm_mirror::Facts;
 using Host = proxy_wasm::Facts;
