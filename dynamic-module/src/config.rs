@@ -4,7 +4,7 @@
 //! Both `envoy.extensions.wasm.v3.PluginConfig` and the Wasm filter's wrapper around it
 //! (`config:`) are taken. Unknown fields are refused by name.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +13,11 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::Value;
+
+pub mod node;
+mod raw;
+
+use raw::{RawCode, RawEnvironment, RawFilter, RawPlugin, RawSource, RawVm};
 
 /// What went wrong with a configuration, in a sentence that names the field.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +48,9 @@ pub struct PluginConfig {
     pub vm: VmConfig,
     /// `failure_policy`, or what `fail_open` means.
     pub failure_policy: FailurePolicy,
+    /// `fail_open`: unlike `failure_policy: FAIL_OPEN`, which answers the streams that the
+    /// VM failed with 503, the old field lets them pass too.
+    pub passes_failed_streams: bool,
     /// `reload_config.backoff.base_interval`
     pub reload_interval: Duration,
     /// `capability_restriction_config`; `None` allows everything.
@@ -88,114 +96,6 @@ pub enum FailurePolicy {
     /// They pass the plugin by.
     FailOpen,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFilter {
-    #[serde(rename = "@type")]
-    _type: Option<String>,
-    config: RawPlugin,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPlugin {
-    #[serde(rename = "@type")]
-    _type: Option<String>,
-    #[serde(default)]
-    name: String,
-    #[serde(default, alias = "rootId")]
-    root_id: String,
-    #[serde(alias = "vmConfig")]
-    vm_config: RawVm,
-    configuration: Option<Value>,
-    #[serde(default, alias = "failOpen")]
-    fail_open: bool,
-    #[serde(alias = "failurePolicy")]
-    failure_policy: Option<FailurePolicy>,
-    #[serde(alias = "reloadConfig")]
-    reload_config: Option<RawReload>,
-    #[serde(alias = "capabilityRestrictionConfig")]
-    capability_restriction_config: Option<RawCapabilities>,
-    #[serde(default, alias = "allowOnHeadersStopIteration")]
-    allow_on_headers_stop_iteration: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVm {
-    #[serde(default, alias = "vmId")]
-    vm_id: String,
-    #[serde(default)]
-    runtime: String,
-    code: RawCode,
-    configuration: Option<Value>,
-    #[serde(default, alias = "allowPrecompiled")]
-    allow_precompiled: bool,
-    /// For remote code.
-    #[serde(
-        default,
-        alias = "nackOnCodeCacheMiss",
-        rename = "nack_on_code_cache_miss"
-    )]
-    _nack_on_code_cache_miss: bool,
-    #[serde(alias = "environmentVariables")]
-    environment_variables: Option<RawEnvironment>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCode {
-    local: Option<RawSource>,
-    remote: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSource {
-    filename: Option<String>,
-    #[serde(alias = "inlineString")]
-    inline_string: Option<String>,
-    #[serde(alias = "inlineBytes")]
-    inline_bytes: Option<String>,
-    #[serde(alias = "environmentVariable")]
-    environment_variable: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEnvironment {
-    #[serde(default, alias = "hostEnvKeys")]
-    host_env_keys: Vec<String>,
-    #[serde(default, alias = "keyValues")]
-    key_values: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReload {
-    backoff: Option<RawBackoff>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBackoff {
-    #[serde(alias = "baseInterval")]
-    base_interval: Option<String>,
-    #[serde(alias = "maxInterval", rename = "max_interval")]
-    _max_interval: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCapabilities {
-    #[serde(default, alias = "allowedCapabilities")]
-    allowed_capabilities: BTreeMap<String, RawSanitization>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSanitization {}
 
 impl PluginConfig {
     /// Reads a configuration.
@@ -253,6 +153,7 @@ impl RawPlugin {
             configuration: any("configuration", self.configuration)?,
             vm: self.vm_config.check()?,
             failure_policy,
+            passes_failed_streams: self.fail_open,
             reload_interval,
             allowed_capabilities: (!allowed.is_empty()).then_some(allowed),
             allow_on_headers_stop_iteration: self.allow_on_headers_stop_iteration,

@@ -178,8 +178,9 @@ class Envoy:
         self.directory = tempfile.TemporaryDirectory(prefix="envoy-")
         here = Path(self.directory.name)
         self.log_file, admin = here / "envoy.log", here / "admin"
+        node = {"id": "a-node", "cluster": "a-cluster", "metadata": {"key": "of node"}}
         config = {
-            "node": {"id": "a-node", "cluster": "a-cluster", "metadata": {"key": "of node"}},
+            "node": node,
             "admin": {"address": address(0)},
             "stats_flush_interval": "0.2s",
             "static_resources": {
@@ -199,6 +200,7 @@ class Envoy:
         variables = {"PATH": os.environ["PATH"], **(environment or {})}
         if "rust" in {engine, *(plugin.engine for plugin in self.plugins.values())}:
             variables["ENVOY_DYNAMIC_MODULES_SEARCH_PATH"] = str(module_directory())
+            variables["RUST_WASM_NODE"] = json.dumps(node)
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=self.log_file.open("wb"), env=variables
         )

@@ -38,9 +38,15 @@ def test_trap_is_logged_once_with_backtrace(start):
     assert "panic_on_request" in log.split("in-VM backtrace")[1]
 
 
-def test_trap_fails_open(start):
-    proxy = start(Plugin("trap", "none", more=policy("FAIL_OPEN")))
-    proxy.send("trap", Request("/see", ONCE))
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [(policy("FAIL_OPEN"), 503), ({"fail_open": True}, 200)],
+    ids=["policy", "legacy"],
+)
+def test_trap_fails_open(start, more, status):
+    """Whether the request that traps passes depends on how "open" was said, as in Envoy."""
+    proxy = start(Plugin("trap", "none", more=more))
+    assert proxy.send("trap", Request("/see", ONCE)).status == status
     for http in (1, 2):
         assert proxy.send("trap", Request(), http).status == 200
 

@@ -29,11 +29,11 @@ def test_headers(proxy, http):
     assert values(got, "x-set") == ["set"]
     assert values(got, "x-in") == ["replaced"]
     assert values(got, "x-in-2") == ["c", "added"]
-    assert values(got, "x-new") == [""]
     assert values(got, "x-gone") == []
     assert response.all("x-twice") == ["a", "b"]
     assert response.all("x-upstream") == ["replaced"]
     assert response.all("x-gone") == []
+    later = "none" if proxy.engine == "v8" else "'set'"
     assert proxy.log("headers", 12) == [
         "info true, end: true",
         "info x-in: 'a'",
@@ -46,7 +46,7 @@ def test_headers(proxy, http):
         "info authority: true",
         "info response true, end: false",
         'info status Some("200")',
-        "info request.headers.x-set = none",
+        f"info request.headers.x-set = {later}",
     ]
 
 
@@ -57,8 +57,15 @@ def test_replace_all_headers(proxy, http):
     assert response.status == 201 and response.all("x-map") == ["one"]
     got = json.loads(response.body)
     assert values(got, "x-map") == ["one", "two"]
-    assert values(got, "x-empty") == [""]
     assert values(got, "x-other") == []
+
+
+@both_protocols
+def test_empty_header_value(proxy, http):
+    request = Request("/see", [("x-do", "empty"), ("x-in", "a")])
+    got = seen(proxy.send("headers", request, http))
+    expected = [""] if proxy.engine == "v8" else []
+    assert values(got, "x-new") == values(got, "x-in") == expected
 
 
 @both_protocols

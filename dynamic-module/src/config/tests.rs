@@ -58,6 +58,7 @@ fn what_is_left_out_has_the_defaults_of_envoy() {
     assert_eq!(config.vm.code, Code::Inline(b"x".to_vec()));
     let open = plugin(&format!("{{\"fail_open\": true, {CODE}}}"));
     assert_eq!(open.failure_policy, FailurePolicy::FailOpen);
+    assert!(open.passes_failed_streams && !config.passes_failed_streams);
     let camel = plugin(r#"{"vmConfig": {"code": {"local": {"inlineBytes": "eA"}}}}"#);
     assert_eq!(camel.vm.code, Code::Inline(b"x".to_vec()));
 }

@@ -10,6 +10,8 @@ pub(super) struct Body<'a> {
     handle: &'a Handle,
     buffered: Option<BodyType>,
     received: Option<BodyType>,
+    /// What is received was seen before.
+    again: bool,
 }
 
 impl<'a> Body<'a> {
@@ -31,6 +33,7 @@ impl<'a> Body<'a> {
             handle,
             buffered: (buffering && !same).then_some(buffered),
             received: receiving.then_some(received),
+            again: same,
         }
     }
 
@@ -40,6 +43,14 @@ impl<'a> Body<'a> {
 
     pub(super) fn size(&self) -> usize {
         self.parts().map(|part| self.handle.body_size(part)).sum()
+    }
+
+    /// How much came in just now.
+    pub(super) fn news(&self) -> usize {
+        match (self.received, self.again) {
+            (Some(part), false) => self.handle.body_size(part),
+            _ => 0,
+        }
     }
 
     pub(super) fn read(&self, mut start: usize, mut out: &mut [u8]) {

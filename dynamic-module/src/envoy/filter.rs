@@ -102,7 +102,8 @@ impl Filter {
     fn activate(&self) -> Option<Active> {
         let instance = self
             .plugin()
-            .instance(&self.link, self.handle.worker_index())?;
+            .instance(&self.link, self.handle.worker_index())
+            .filter(|it| !it.vm.shared.has_failed())?;
         let stream: &dyn Stream = self;
         let stream = NonNull::from(stream);
         // SAFETY: only the lifetime changes, which a raw pointer does not have.
@@ -123,10 +124,14 @@ impl Filter {
             let result = callback(&vm.enter(), active.context);
             (result, vm.has_failed())
         });
-        if let Some((result, false)) = result {
-            return Some(result);
-        }
-        if self.plugin().failure_policy == FailurePolicy::FailOpen || self.answered.get() {
+        let plugin = self.plugin();
+        let passes = match result {
+            Some((result, false)) => return Some(result),
+            // It failed under this stream.
+            Some((_, true)) => plugin.passes_failed_streams(),
+            None => plugin.failure_policy() == FailurePolicy::FailOpen,
+        };
+        if passes || self.answered.get() {
             return Some(otherwise);
         }
         self.answered.set(true);
@@ -167,7 +172,12 @@ impl Filter {
             return BodyStatus::Continue;
         }
         self.receiving.set(Some(direction));
-        let size = self.body(direction).size();
+        let body = self.body(direction);
+        let size = body.size();
+        if direction == Direction::Request {
+            let received = &self.seen.received;
+            received.set(received.get() + body.news() as u64);
+        }
         let action = self.event(DataAction::Continue, |vm, context| {
             vm.body(context, direction, size, end)
         });

@@ -11,6 +11,7 @@ use super::abi::{self, ConfigPtr, EnvoyBuffer, EnvoyHeader, ModuleBuffer, Schedu
 use super::handle::{callout_result, module_headers};
 use super::metrics::{Metrics, VmMetrics};
 use super::timers;
+use crate::config::node::Node;
 use crate::host::abi::{HostResult, LogLevel, MetricKind, Status};
 use crate::host::proxy::{CallResponse, HttpRequest, Metric, OwnedPairs, Proxy, Target};
 
@@ -260,8 +261,11 @@ impl Proxy for EnvoyProxy {
         unsafe { abi::envoy_dynamic_module_callback_get_log_level() }
     }
 
-    fn property(&self, _: &[&[u8]]) -> Option<Vec<u8>> {
-        None
+    fn property(&self, path: &[&[u8]]) -> Option<Vec<u8>> {
+        match path {
+            [b"xds", b"node", path @ ..] => Node::from_env().ok()?.property(path),
+            _ => None,
+        }
     }
 
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> HostResult<Arc<dyn Metric>> {

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::abi;
 use super::link::{EnvoyProxy, Link, lock, log};
+use crate::config::node::Node;
 use crate::config::{Code, FailurePolicy, PluginConfig};
 use crate::host::abi::LogLevel;
 use crate::host::{Plugin, Program, SharedVm, VmSettings};
@@ -52,7 +53,6 @@ struct Worker {
 
 /// A plugin as configured.
 pub(super) struct WasmPlugin {
-    pub(super) failure_policy: FailurePolicy,
     config: PluginConfig,
     program: Arc<Program>,
     settings: Arc<VmSettings>,
@@ -66,6 +66,7 @@ impl WasmPlugin {
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn load(json: &[u8]) -> Result<Self, String> {
+        Node::from_env()?;
         let config = PluginConfig::parse(json).map_err(|error| error.to_string())?;
         let code = match &config.vm.code {
             Code::Inline(code) => code.clone(),
@@ -87,13 +88,21 @@ impl WasmPlugin {
         // SAFETY: this is the main thread.
         let concurrency = unsafe { abi::envoy_dynamic_module_callback_get_concurrency() };
         Ok(Self {
-            failure_policy: config.failure_policy,
             config,
             program,
             settings: Arc::new(settings),
             vm_key,
             workers: (0..concurrency.max(1)).map(|_| Mutex::default()).collect(),
         })
+    }
+
+    pub(super) fn failure_policy(&self) -> FailurePolicy {
+        self.config.failure_policy
+    }
+
+    /// Whether streams pass whose callback failed the VM.
+    pub(super) fn passes_failed_streams(&self) -> bool {
+        self.config.passes_failed_streams
     }
 
     /// Starts the plugin for the first time, on the main thread, while metrics can be
@@ -119,7 +128,7 @@ impl WasmPlugin {
         let mut worker = lock(self.workers.get(index)?);
         if let Some(instance) = &worker.instance {
             let reload =
-                instance.vm.shared.has_failed() && self.failure_policy == FailurePolicy::FailReload;
+                instance.vm.shared.has_failed() && self.config.failure_policy == FailurePolicy::FailReload;
             if !reload {
                 return Some(instance.clone());
             }
@@ -129,7 +138,7 @@ impl WasmPlugin {
         let waits = worker
             .last_start
             .is_some_and(|last| now - last < self.config.reload_interval);
-        if waits || (again && self.failure_policy != FailurePolicy::FailReload) {
+        if waits || (again && self.config.failure_policy != FailurePolicy::FailReload) {
             return worker.instance.clone();
         }
         if worker.instance.is_some() || again {

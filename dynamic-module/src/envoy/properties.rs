@@ -1,11 +1,13 @@
 //! Properties of a stream, by path: Envoy's attributes, metadata, filter state.
 //!
-//! Envoy gives modules a fixed list of attributes, so a path outside of it is not found.
+//! Envoy gives modules a fixed list of attributes. Some others are made from what the
+//! filter sees; a path outside of both is not found.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::abi::MetadataSource;
+use super::abi::{HeaderType, MetadataSource};
 use super::filter::Filter;
 
 /// Where `set_property` puts values, as Envoy's Wasm filter does.
@@ -14,12 +16,15 @@ pub(super) const STATE_PREFIX: &[u8] = b"wasm.";
 /// What the filter notes itself.
 pub(super) struct Seen {
     start: SystemTime,
+    /// Bytes of request body.
+    pub(super) received: Cell<u64>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         Self {
             start: SystemTime::now(),
+            received: Cell::new(0),
         }
     }
 }
@@ -28,7 +33,6 @@ impl Default for Seen {
 enum Kind {
     Text,
     Number,
-    Flag,
 }
 
 /// Envoy's `attribute_id`s, by path.
@@ -46,13 +50,12 @@ const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
     (b"response", b"code", 15, Kind::Number),
     (b"response", b"code_details", 16, Kind::Text),
     (b"response", b"flags", 17, Kind::Number),
-    (b"response", b"size", 21, Kind::Number),
+    (b"response", b"size", RESPONSE_SIZE, Kind::Number),
     (b"source", b"address", 24, Kind::Text),
     (b"source", b"port", 25, Kind::Number),
     (b"destination", b"address", 26, Kind::Text),
     (b"destination", b"port", 27, Kind::Number),
-    (b"connection", b"id", 28, Kind::Number),
-    (b"connection", b"mtls", 29, Kind::Flag),
+    (b"connection", b"id", CONNECTION_ID, Kind::Number),
     (b"connection", b"requested_server_name", 30, Kind::Text),
     (b"connection", b"tls_version", 31, Kind::Text),
     (b"connection", b"subject_local_certificate", 32, Kind::Text),
@@ -93,18 +96,21 @@ const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
     (b"xds", b"filter_chain_name", 66, Kind::Text),
 ];
 const ROUTE_NAME: u32 = 61;
+const RESPONSE_SIZE: u32 = 21;
+const CONNECTION_ID: u32 = 28;
+const CONNECTION_MTLS: u32 = 29;
 
 pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
     let handle = filter.handle();
     match *path {
         [b"request", b"headers", name] => handle
-            .header(super::abi::HeaderType::RequestHeader, name)
+            .header(HeaderType::RequestHeader, name)
             .map(Cow::Borrowed),
         [b"response", b"headers", name] => handle
-            .header(super::abi::HeaderType::ResponseHeader, name)
+            .header(HeaderType::ResponseHeader, name)
             .map(Cow::Borrowed),
         [b"response", b"trailers", name] => handle
-            .header(super::abi::HeaderType::ResponseTrailer, name)
+            .header(HeaderType::ResponseTrailer, name)
             .map(Cow::Borrowed),
         [b"request", b"time"] => {
             let time = filter
@@ -118,9 +124,29 @@ pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]
             let time = filter.seen.start.elapsed().unwrap_or_default();
             number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
         }
+        [b"request", b"size"] => {
+            let length = handle.header(HeaderType::RequestHeader, b"content-length");
+            match length {
+                Some(length) => number(str::from_utf8(length).ok()?.parse().ok()?),
+                None => number(filter.seen.received.get()),
+            }
+        }
+        [b"request", b"total_size"] => {
+            number(filter.seen.received.get() + map_size(filter, HeaderType::RequestHeader))
+        }
+        [b"response", b"total_size"] => number(
+            handle.attribute_int(RESPONSE_SIZE)?
+                + map_size(filter, HeaderType::ResponseHeader)
+                + map_size(filter, HeaderType::ResponseTrailer),
+        ),
+        // Without TLS, Envoy has no answer; its Wasm filter says no.
+        [b"connection", b"mtls"] => {
+            let mtls = handle.attribute_bool(CONNECTION_MTLS).unwrap_or_default();
+            Some(Cow::Owned(vec![u8::from(mtls)]))
+        }
         [b"xds", b"cluster_name"] | [b"cluster_name"] => handle.cluster_name().map(Cow::Borrowed),
         [b"route_name"] => handle.attribute_string(ROUTE_NAME).map(Cow::Borrowed),
-        [b"connection_id"] => handle.attribute_int(28).and_then(number),
+        [b"connection_id"] => handle.attribute_int(CONNECTION_ID).and_then(number),
         [b"metadata", b"filter_metadata", namespace, key] => {
             metadata(filter, MetadataSource::Dynamic, namespace, key)
         }
@@ -158,8 +184,12 @@ pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]
             key,
         ] => metadata(filter, MetadataSource::Host, namespace, key),
         [b"filter_state", key] => handle.filter_state(key).map(Cow::Borrowed),
-        [group, name] => attribute(filter, group, name).or_else(|| own_state(filter, path)),
-        _ => own_state(filter, path),
+        [group, name] => attribute(filter, group, name),
+        // What a plugin set itself, which Envoy's Wasm filter finds by paths of one part.
+        [name] => handle
+            .filter_state(&[STATE_PREFIX, name].concat())
+            .map(Cow::Borrowed),
+        _ => None,
     }
 }
 
@@ -170,9 +200,6 @@ fn attribute<'a>(filter: &'a Filter, group: &[u8], name: &[u8]) -> Option<Cow<'a
     match kind {
         Kind::Text => handle.attribute_string(*id).map(Cow::Borrowed),
         Kind::Number => handle.attribute_int(*id).and_then(number),
-        Kind::Flag => handle
-            .attribute_bool(*id)
-            .map(|flag| Cow::Owned(vec![u8::from(flag)])),
     }
 }
 
@@ -193,10 +220,11 @@ fn metadata<'a>(
     Some(Cow::Owned(vec![u8::from(flag)]))
 }
 
-/// What a plugin set itself.
-fn own_state<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
-    let key = [STATE_PREFIX, &path.join(&0)].concat();
-    filter.handle().filter_state(&key).map(Cow::Borrowed)
+/// As Envoy counts: names and values.
+fn map_size(filter: &Filter, map: HeaderType) -> u64 {
+    let pairs = filter.handle().headers(map);
+    let size: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    size as u64
 }
 
 fn number<'a>(value: u64) -> Option<Cow<'a, [u8]>> {

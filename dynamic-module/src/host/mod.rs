@@ -40,6 +40,7 @@ mod vm;
 
 pub use context::Plugin;
 pub use lock::{Entered, SharedVm};
+pub(crate) use pairs::encode_pairs;
 pub use pairs::{Pairs, UsePairs};
 pub use program::Program;
 pub use vm::VmSettings;

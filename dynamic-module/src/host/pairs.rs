@@ -19,6 +19,13 @@ pub(crate) fn encoded_size(pairs: &[(&[u8], &[u8])]) -> usize {
     4 + pairs.iter().map(each).sum::<usize>()
 }
 
+/// The encoding, in memory of its own.
+pub(crate) fn encode_pairs(pairs: &[(&[u8], &[u8])]) -> HostResult<Vec<u8>> {
+    let mut out = vec![0; encoded_size(pairs)];
+    encode(pairs, &mut out)?;
+    Ok(out)
+}
+
 /// Writes the encoding to `out`, which is [`encoded_size`] bytes.
 pub(crate) fn encode(pairs: &[(&[u8], &[u8])], out: &mut [u8]) -> HostResult {
     let mut rest = out;

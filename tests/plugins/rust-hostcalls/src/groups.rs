@@ -33,13 +33,16 @@ impl Filter {
             let route = |name: &str| name.starts_with(':') || name == "x-forwarded-proto";
             let keep = all.iter().filter(|(name, _)| route(name));
             let mut map: Vec<_> = keep.map(|(n, v)| (n.as_str(), v.as_slice())).collect();
-            map.extend([("x-map", &b"one"[..]), ("x-map", b"two"), ("x-empty", b"")]);
+            map.extend([("x-map", &b"one"[..]), ("x-map", b"two")]);
             self.set_http_request_headers_bytes(map);
         }
         self.set_http_request_header("x-set", Some("set"));
         self.set_http_request_header("x-in", Some("replaced"));
         self.add_http_request_header("x-in-2", "added");
-        self.add_http_request_header("x-new", "");
+        if self.what == "empty" {
+            self.add_http_request_header("x-new", "");
+            self.set_http_request_header("x-in", Some(""));
+        }
         self.remove_http_request_header("x-gone");
         self.remove_http_request_header("x-never-there");
         if self.what == "path" {
