@@ -35,11 +35,6 @@ DIFFERENCES = [
         r"request\.headers\.x-set = ",
         "In the response phase the module can still read the request's headers.",
     ),
-    Difference(
-        "test_callout",
-        "callout trailers",
-        "Envoy's callout for dynamic modules does not hand over the response's trailers.",
-    ),
 ]
 
 

@@ -63,9 +63,8 @@ fn serialized(value: &Value) -> Option<Vec<u8>> {
             list.iter().map(item).collect::<Option<_>>()?
         }
         Value::Object(map) => {
-            let pair = |(name, value): (&String, _)| {
-                Some((name.clone().into_bytes(), serialized(value)?))
-            };
+            let pair =
+                |(name, value): (&String, _)| Some((name.clone().into_bytes(), serialized(value)?));
             map.iter().map(pair).collect::<Option<_>>()?
         }
     };

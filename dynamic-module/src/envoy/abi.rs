@@ -118,8 +118,6 @@ pub(super) const CALLOUT_STARTED: u32 = 0;
 pub(super) const CALLOUT_HEADER_MISSING: u32 = 1;
 /// `http_callout_init_result`: there is no such cluster.
 pub(super) const CALLOUT_NO_CLUSTER: u32 = 2;
-/// `http_callout_result`: this is success.
-pub(super) const CALLOUT_SUCCEEDED: u32 = 0;
 /// `metrics_result`: this is success.
 pub(super) const METRIC_OK: u32 = 0;
 
@@ -186,10 +184,25 @@ callbacks! {
         scheduler: SchedulerPtr, event: u64,
     );
     fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: SchedulerPtr);
-    fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+
+    fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(
         config: ConfigPtr, id_out: *mut u64, cluster: ModuleBuffer, headers: *mut ModuleHeader,
-        count: usize, body: ModuleBuffer, timeout_ms: u64,
+        count: usize, body: ModuleBuffer, end: bool, timeout_ms: u64,
     ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_stream_send_data(
+        config: ConfigPtr, id: u64, data: ModuleBuffer, end: bool,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_config_reset_http_stream(
+        config: ConfigPtr, id: u64,
+    );
+    fn envoy_dynamic_module_callback_http_filter_start_http_stream(
+        filter: FilterPtr, id_out: *mut u64, cluster: ModuleBuffer, headers: *mut ModuleHeader,
+        count: usize, body: ModuleBuffer, end: bool, timeout_ms: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_stream_send_data(
+        filter: FilterPtr, id: u64, data: ModuleBuffer, end: bool,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_reset_http_stream(filter: FilterPtr, id: u64);
 
     fn envoy_dynamic_module_callback_get_most_specific_route_config(
         filter: FilterPtr,
@@ -240,6 +253,9 @@ callbacks! {
         filter: FilterPtr, status: u32, headers: *mut ModuleHeader, count: usize,
         body: ModuleBuffer, details: ModuleBuffer,
     );
+    fn envoy_dynamic_module_callback_http_send_response_headers(
+        filter: FilterPtr, headers: *mut ModuleHeader, count: usize, end: bool,
+    );
     fn envoy_dynamic_module_callback_http_filter_continue_decoding(filter: FilterPtr);
     fn envoy_dynamic_module_callback_http_filter_continue_encoding(filter: FilterPtr);
     fn envoy_dynamic_module_callback_http_filter_reset_stream(
@@ -249,10 +265,6 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_set_upstream_override_host(
         filter: FilterPtr, host: ModuleBuffer, strict: bool,
     ) -> bool;
-    fn envoy_dynamic_module_callback_http_filter_http_callout(
-        filter: FilterPtr, id_out: *mut u64, cluster: ModuleBuffer, headers: *mut ModuleHeader,
-        count: usize, body: ModuleBuffer, timeout_ms: u64,
-    ) -> u32;
 
     fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
         filter: FilterPtr, attribute: u32, result: *mut EnvoyBuffer,
@@ -285,6 +297,9 @@ callbacks! {
         filter: FilterPtr, key: ModuleBuffer, result: *mut EnvoyBuffer,
     ) -> bool;
     fn envoy_dynamic_module_callback_http_set_filter_state_bytes(
+        filter: FilterPtr, key: ModuleBuffer, value: ModuleBuffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_set_filter_state_typed(
         filter: FilterPtr, key: ModuleBuffer, value: ModuleBuffer,
     ) -> bool;
 }

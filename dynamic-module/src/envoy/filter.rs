@@ -1,7 +1,6 @@
 //! One stream: Envoy's filter on one side, a context of the plugin on the other.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +15,8 @@ use super::properties;
 use super::remote::Remote;
 use crate::config::FailurePolicy;
 use crate::host::abi::{DataAction, Direction, HeadersAction, MapType, TrailersAction};
-use crate::host::proxy::{CallResponse, LocalResponse, Stream};
+use crate::host::grpc;
+use crate::host::proxy::{CallEvent, LocalResponse, Stream};
 
 /// What `filter_new` hands to Envoy.
 pub(super) struct Filter {
@@ -36,8 +36,10 @@ pub(super) struct Filter {
     /// The stream was answered here: by the plugin, or since the VM has failed.
     answered: Cell<bool>,
     logged: Cell<bool>,
-    /// Calls that wait: Envoy's id and the plugin's token.
-    callouts: RefCell<HashMap<u64, u32>>,
+    /// Open calls: Envoy's id and the plugin's token.
+    pub(super) calls: RefCell<Vec<(u64, u32)>>,
+    /// It is too late for calls, which would end with the stream.
+    pub(super) ending: Cell<bool>,
     remote: OnceCell<Arc<Remote>>,
     pub(super) seen: properties::Seen,
 }
@@ -67,7 +69,8 @@ impl Filter {
             receiving: Cell::new(None),
             answered: Cell::new(false),
             logged: Cell::new(false),
-            callouts: RefCell::default(),
+            calls: RefCell::default(),
+            ending: Cell::new(false),
             remote: OnceCell::new(),
             seen: properties::Seen::default(),
         })
@@ -84,10 +87,6 @@ impl Filter {
     pub(super) fn remote_handle(&self) -> &Arc<Remote> {
         self.remote
             .get_or_init(|| Arc::new(Remote::new(&self.handle)))
-    }
-
-    pub(super) fn add_callout(&self, id: u64, token: u32) {
-        self.callouts.borrow_mut().insert(id, token);
     }
 
     fn plugin(&self) -> &Arc<WasmPlugin> {
@@ -124,28 +123,44 @@ impl Filter {
             let result = callback(&vm.enter(), active.context);
             (result, vm.has_failed())
         });
-        let plugin = self.plugin();
-        let passes = match result {
+        let failed_here = match result {
             Some((result, false)) => return Some(result),
-            // It failed under this stream.
-            Some((_, true)) => plugin.passes_failed_streams(),
-            None => plugin.failure_policy() == FailurePolicy::FailOpen,
+            Some((_, true)) => true,
+            None => false,
         };
-        if passes || self.answered.get() {
+        if self.answered.get() || self.passes(failed_here) {
             return Some(otherwise);
         }
-        self.answered.set(true);
-        self.handle.send_response(&LocalResponse {
-            status: 503,
-            details: b"wasm_fail_stream".to_vec(),
-            body: Vec::new(),
-            headers: Vec::new(),
-            grpc_status: None,
-        });
+        self.fail();
         None
     }
 
+    /// Whether the stream goes on without the plugin, whose VM failed: under this stream,
+    /// or before it began.
+    fn passes(&self, failed_here: bool) -> bool {
+        let plugin = self.plugin();
+        if failed_here {
+            plugin.passes_failed_streams()
+        } else {
+            plugin.failure_policy() == FailurePolicy::FailOpen
+        }
+    }
+
+    fn fail(&self) {
+        if !self.answered.replace(true) {
+            let response = LocalResponse {
+                status: 503,
+                details: b"wasm_fail_stream".to_vec(),
+                body: Vec::new(),
+                headers: Vec::new(),
+                grpc_status: Some(grpc::UNAVAILABLE),
+            };
+            LocalReply::new(response, self.is_grpc()).send(&self.handle);
+        }
+    }
+
     pub(super) fn headers_event(&self, direction: Direction, end: bool) -> HeadersStatus {
+        self.note_end(direction, end);
         let map = match direction {
             Direction::Request => abi::HeaderType::RequestHeader,
             Direction::Response => abi::HeaderType::ResponseHeader,
@@ -168,6 +183,7 @@ impl Filter {
     }
 
     pub(super) fn body_event(&self, direction: Direction, end: bool) -> BodyStatus {
+        self.note_end(direction, end);
         if self.active.get().is_none() {
             return BodyStatus::Continue;
         }
@@ -192,6 +208,7 @@ impl Filter {
     }
 
     pub(super) fn trailers_event(&self, direction: Direction) -> TrailersStatus {
+        self.note_end(direction, true);
         if self.active.get().is_none() {
             return TrailersStatus::Continue;
         }
@@ -209,13 +226,26 @@ impl Filter {
         }
     }
 
+    fn is_grpc(&self) -> bool {
+        let content_type = self
+            .handle
+            .header(abi::HeaderType::RequestHeader, b"content-type");
+        content_type.is_some_and(grpc::is_grpc)
+    }
+
+    fn note_end(&self, direction: Direction, end: bool) {
+        if end && direction == Direction::Request {
+            self.seen.request_is_complete();
+        }
+    }
+
     /// Answers the stream. Envoy does not pass a module its own response, so the plugin's
     /// callbacks see it here, as they would in Envoy's Wasm filter.
     pub(super) fn respond(&self, response: LocalResponse) {
         if self.answered.replace(true) {
             return;
         }
-        let reply = Rc::new(LocalReply::new(response));
+        let reply = Rc::new(LocalReply::new(response, self.is_grpc()));
         if let Some(Some(active)) = self.active.get() {
             self.local.replace(Some(reply.clone()));
             let vm = active.instance.vm.shared.enter();
@@ -226,7 +256,7 @@ impl Filter {
             }
             self.local.replace(None);
         }
-        self.handle.send_response(&reply.take());
+        reply.send(&self.handle);
     }
 
     /// The plugin's own response, if the map or body is its.
@@ -246,11 +276,26 @@ impl Filter {
             .cloned()
     }
 
-    pub(super) fn callout_done(&self, id: u64, response: Result<CallResponse, &str>) {
-        let token = self.callouts.borrow_mut().remove(&id);
-        if let (Some(token), Some(Some(active))) = (token, self.active.get()) {
-            let vm = active.instance.vm.shared.enter();
-            vm.call_response(token, response);
+    /// Something arrived for a call of the stream's.
+    pub(super) fn call_event(&self, id: u64, event: CallEvent) {
+        let Some(token) = self
+            .calls
+            .borrow()
+            .iter()
+            .find(|it| it.0 == id)
+            .map(|it| it.1)
+        else {
+            return;
+        };
+        if event.is_end() {
+            self.calls.borrow_mut().retain(|it| it.0 != id);
+        }
+        if let Some(Some(active)) = self.active.get() {
+            let vm = &active.instance.vm.shared;
+            vm.enter().call_event(token, event);
+            if vm.has_failed() && !self.passes(true) {
+                self.fail();
+            }
         }
     }
 
@@ -262,6 +307,7 @@ impl Filter {
     }
 
     pub(super) fn log(&self) {
+        self.ending.set(true);
         if !self.logged.replace(true)
             && let Some(active) = self.active()
         {
@@ -269,8 +315,7 @@ impl Filter {
         }
     }
 
-    /// Ends the context. Envoy gives up the stream's calls, so the plugin hears that
-    /// they failed.
+    /// Ends the context.
     pub(super) fn end(&self) {
         let Some(Some(active)) = self.active.get() else {
             return;
@@ -278,9 +323,6 @@ impl Filter {
         self.log();
         let vm = active.instance.vm.shared.enter();
         vm.delete_stream(active.context);
-        for (_, token) in self.callouts.take() {
-            vm.call_response(token, Err("the stream has ended"));
-        }
     }
 
     pub(super) fn body(&self, direction: Direction) -> Body<'_> {

@@ -3,8 +3,8 @@
 use super::abi::{self, BodyType, EnvoyBuffer, EnvoyHeader, FilterPtr, HeaderType};
 use super::abi::{MetadataSource, ModuleBuffer, ModuleHeader, ResetReason};
 use super::plugin::RouteConfig;
-use crate::host::abi::{HostResult, MapType, Status};
-use crate::host::proxy::{HttpRequest, LocalResponse};
+use crate::host::abi::MapType;
+use crate::host::proxy::{LocalResponse, OwnedPairs};
 
 /// A pointer to Envoy's filter, which is alive; used on the stream's thread. Slices that
 /// come from it live until Envoy's map or buffer changes, or the hook returns: their
@@ -163,6 +163,21 @@ impl Handle {
         }
     }
 
+    /// Sends a response that has nothing else.
+    pub(super) fn send_response_headers(&self, headers: &OwnedPairs) {
+        let headers = headers.iter();
+        let mut headers: Vec<_> = headers.map(|(name, value)| header(name, value)).collect();
+        // SAFETY: the filter is alive; Envoy copies what it is given.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_send_response_headers(
+                self.0,
+                headers.as_mut_ptr(),
+                headers.len(),
+                true,
+            );
+        }
+    }
+
     pub(super) fn continue_decoding(&self) {
         // SAFETY: the filter is alive.
         unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_decoding(self.0) }
@@ -198,25 +213,6 @@ impl Handle {
                 false,
             )
         }
-    }
-
-    /// Sends a request; its id comes back with the response.
-    pub(super) fn http_callout(&self, request: &HttpRequest<'_>) -> HostResult<u64> {
-        let mut headers = module_headers(request);
-        let mut id = 0;
-        // SAFETY: the filter is alive; Envoy copies what it is given.
-        let result = unsafe {
-            abi::envoy_dynamic_module_callback_http_filter_http_callout(
-                self.0,
-                &raw mut id,
-                request.upstream.into(),
-                headers.as_mut_ptr(),
-                headers.len(),
-                request.body.into(),
-                request.timeout_ms.into(),
-            )
-        };
-        callout_result(result).map(|()| id)
     }
 
     pub(super) fn attribute_string(&self, attribute: u32) -> Option<&[u8]> {
@@ -344,6 +340,18 @@ impl Handle {
         }
     }
 
+    /// An object that Envoy's filters read.
+    pub(super) fn set_typed_filter_state(&self, key: &[u8], value: &[u8]) -> bool {
+        // SAFETY: the filter is alive.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_set_filter_state_typed(
+                self.0,
+                key.into(),
+                value.into(),
+            )
+        }
+    }
+
     pub(super) fn set_filter_state(&self, key: &[u8], value: &[u8]) -> bool {
         // SAFETY: the filter is alive.
         unsafe {
@@ -356,23 +364,10 @@ impl Handle {
     }
 }
 
-fn header(name: &[u8], value: &[u8]) -> ModuleHeader {
+pub(super) fn header(name: &[u8], value: &[u8]) -> ModuleHeader {
     ModuleHeader {
         key: name.into(),
         value: value.into(),
-    }
-}
-
-pub(super) fn module_headers(request: &HttpRequest<'_>) -> Vec<ModuleHeader> {
-    let headers = request.headers.iter();
-    headers.map(|(name, value)| header(name, value)).collect()
-}
-
-pub(super) fn callout_result(result: u32) -> HostResult {
-    match result {
-        abi::CALLOUT_STARTED => Ok(()),
-        abi::CALLOUT_HEADER_MISSING | abi::CALLOUT_NO_CLUSTER => Err(Status::BadArgument),
-        _ => Err(Status::InternalFailure),
     }
 }
 

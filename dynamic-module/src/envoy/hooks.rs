@@ -10,7 +10,7 @@ use super::abi::{
 use super::filter::Filter;
 use super::guard::guard;
 use super::handle::Handle;
-use super::link::{self, Link, log};
+use super::link::{Link, log};
 use super::plugin::{FilterConfig, RouteConfig, WasmPlugin};
 use crate::host::abi::{Direction, LogLevel};
 use std::sync::Arc;
@@ -88,28 +88,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
-    _envoy: ConfigPtr,
-    config: *const FilterConfig,
-    id: u64,
-    result: u32,
-    headers: *const EnvoyHeader,
-    header_count: usize,
-    body: *const EnvoyBuffer,
-    body_count: usize,
-) {
-    guard("config_http_callout_done", (), || {
-        // SAFETY: from `config_new`, alive, or null.
-        if let Some(config) = unsafe { config.as_ref() } {
-            // SAFETY: as Envoy says.
-            let response =
-                unsafe { link::response(result, headers, header_count, body, body_count) };
-            config.link.callout_done(id, response);
-        }
-    });
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: EnvoyBuffer,
     config: EnvoyBuffer,
@@ -155,7 +133,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
 }
 
 /// Runs the body of a stream's hook. A filter that could not be made lets it pass.
-fn with_filter<T: Copy>(
+pub(super) fn with_filter<T: Copy>(
     hook: &str,
     filter: *const Filter,
     fallback: T,
@@ -235,24 +213,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
-    _envoy: FilterPtr,
-    filter: *const Filter,
-    id: u64,
-    result: u32,
-    headers: *const EnvoyHeader,
-    header_count: usize,
-    body: *const EnvoyBuffer,
-    body_count: usize,
-) {
-    with_filter("http_callout_done", filter, (), |it| {
-        // SAFETY: as Envoy says.
-        let response = unsafe { link::response(result, headers, header_count, body, body_count) };
-        it.callout_done(id, response);
-    });
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     _envoy: FilterPtr,
     filter: *const Filter,
@@ -304,23 +264,15 @@ macro_rules! unused_hooks {
 }
 
 unused_hooks! {
-    fn envoy_dynamic_module_on_http_filter_http_stream_headers(
-        envoy: FilterPtr, filter: *const c_void, id: u64, headers: *const EnvoyHeader,
-        count: usize, end: bool,
+    fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+        envoy: ConfigPtr, config: *const c_void, id: u64, result: u32,
+        headers: *const EnvoyHeader, header_count: usize, body: *const EnvoyBuffer,
+        body_count: usize,
     );
-    fn envoy_dynamic_module_on_http_filter_http_stream_data(
-        envoy: FilterPtr, filter: *const c_void, id: u64, data: *const EnvoyBuffer,
-        count: usize, end: bool,
-    );
-    fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
-        envoy: FilterPtr, filter: *const c_void, id: u64, trailers: *const EnvoyHeader,
-        count: usize,
-    );
-    fn envoy_dynamic_module_on_http_filter_http_stream_complete(
-        envoy: FilterPtr, filter: *const c_void, id: u64,
-    );
-    fn envoy_dynamic_module_on_http_filter_http_stream_reset(
-        envoy: FilterPtr, filter: *const c_void, id: u64, reason: u32,
+    fn envoy_dynamic_module_on_http_filter_http_callout_done(
+        envoy: FilterPtr, filter: *const c_void, id: u64, result: u32,
+        headers: *const EnvoyHeader, header_count: usize, body: *const EnvoyBuffer,
+        body_count: usize,
     );
     fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
         envoy: FilterPtr, filter: *const c_void,

@@ -1,19 +1,19 @@
 //! A filter configuration's side of Envoy, usable from any thread: its metrics, its
 //! main-thread scheduler, the log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use super::abi::{self, ConfigPtr, EnvoyBuffer, EnvoyHeader, ModuleBuffer, SchedulerPtr};
-use super::handle::{callout_result, module_headers};
+use super::abi::{self, ConfigPtr, ModuleBuffer, SchedulerPtr};
+use super::calls::OF_CONFIG;
 use super::metrics::{Metrics, VmMetrics};
 use super::timers;
 use crate::config::node::Node;
 use crate::host::abi::{HostResult, LogLevel, MetricKind, Status};
-use crate::host::proxy::{CallResponse, HttpRequest, Metric, OwnedPairs, Proxy, Target};
+use crate::host::proxy::{CallEvent, HttpRequest, Metric, OwnedPairs, Proxy, Target};
 
 /// Writes to Envoy's log.
 pub(super) fn log(level: LogLevel, message: &str) {
@@ -39,7 +39,14 @@ pub(super) enum Event {
     /// The timer went off; the flag says that it is on its way.
     Tick(Target, Arc<AtomicBool>),
     QueueReady(Target, u32),
-    HttpCall(Target, u32, OwnedRequest),
+    Call(Target, u32, CallAction),
+}
+
+/// What a plugin wants with a call.
+pub(super) enum CallAction {
+    Open(OwnedRequest, bool),
+    Send(Vec<u8>, bool),
+    Reset,
 }
 
 /// An [`HttpRequest`] on its way to another thread.
@@ -48,6 +55,28 @@ pub(super) struct OwnedRequest {
     headers: OwnedPairs,
     body: Vec<u8>,
     timeout_ms: u32,
+}
+
+impl OwnedRequest {
+    fn new(request: &HttpRequest<'_>) -> Self {
+        let own = |(name, value): &(&[u8], &[u8])| (name.to_vec(), value.to_vec());
+        Self {
+            upstream: request.upstream.to_vec(),
+            headers: request.headers.iter().map(own).collect(),
+            body: request.body.to_vec(),
+            timeout_ms: request.timeout_ms,
+        }
+    }
+
+    fn borrowed(&self) -> HttpRequest<'_> {
+        let headers = self.headers.iter();
+        HttpRequest {
+            upstream: &self.upstream,
+            headers: headers.map(|(n, v)| (&n[..], &v[..])).collect(),
+            body: &self.body,
+            timeout_ms: self.timeout_ms,
+        }
+    }
 }
 
 /// Envoy's pointers, until the configuration is destroyed.
@@ -66,8 +95,8 @@ pub(super) struct Link {
     raw: RwLock<Option<Raw>>,
     main_thread: ThreadId,
     events: Mutex<VecDeque<Event>>,
-    /// Calls from the main thread, by Envoy's id.
-    callouts: Mutex<HashMap<u64, (Target, u32)>>,
+    /// Open calls: Envoy's id, whose they are, and the plugin's token.
+    calls: Mutex<Vec<(u64, Target, u32)>>,
     metrics: Metrics,
     pub(super) vm_metrics: VmMetrics,
 }
@@ -84,7 +113,7 @@ impl Link {
             raw: RwLock::new(Some(Raw { config, scheduler })),
             main_thread: thread::current().id(),
             events: Mutex::default(),
-            callouts: Mutex::default(),
+            calls: Mutex::default(),
             metrics: Metrics::default(),
             vm_metrics: VmMetrics::default(),
         };
@@ -109,7 +138,7 @@ impl Link {
             }
         }
         lock(&self.events).clear();
-        lock(&self.callouts).clear();
+        lock(&self.calls).clear();
     }
 
     /// Uses Envoy's configuration; `None` if it is gone.
@@ -150,96 +179,95 @@ impl Link {
                         vm.enter().queue_ready(target.context, token);
                     }
                 }
-                Event::HttpCall(target, token, request) => {
-                    let request = HttpRequest {
-                        upstream: &request.upstream,
-                        headers: request
-                            .headers
-                            .iter()
-                            .map(|(n, v)| (&n[..], &v[..]))
-                            .collect(),
-                        body: &request.body,
-                        trailers: Vec::new(),
-                        timeout_ms: request.timeout_ms,
-                    };
-                    let vm = target.vm.clone();
-                    if self.http_callout(target, token, &request).is_err()
-                        && let Some(vm) = vm.upgrade()
-                    {
-                        vm.enter()
-                            .call_response(token, Err("the call could not be sent"));
-                    }
-                }
+                Event::Call(target, token, action) => self.call(&target, token, &action),
             }
         }
     }
 
     /// On the main thread.
-    fn http_callout(&self, target: Target, token: u32, request: &HttpRequest<'_>) -> HostResult {
-        let mut headers = module_headers(request);
-        let mut id = 0;
-        let result = self.with_config(|config| {
-            // SAFETY: the configuration is alive, this is the main thread, and Envoy
-            // copies what it is given.
-            unsafe {
-                abi::envoy_dynamic_module_callback_http_filter_config_http_callout(
-                    config,
-                    &raw mut id,
-                    request.upstream.into(),
-                    headers.as_mut_ptr(),
-                    headers.len(),
-                    request.body.into(),
-                    request.timeout_ms.into(),
-                )
+    fn call(&self, target: &Target, token: u32, action: &CallAction) {
+        match action {
+            CallAction::Open(request, end) => {
+                let opened = self.open_call(target, token, &request.borrowed(), *end);
+                if opened.is_err()
+                    && let Some(vm) = target.vm.upgrade()
+                {
+                    let event = CallEvent::Failed("the call could not be sent");
+                    vm.enter().call_event(token, event);
+                }
             }
-        });
-        callout_result(result.ok_or(Status::InternalFailure)?)?;
-        lock(&self.callouts).insert(id, (target, token));
+            CallAction::Send(data, end) => {
+                self.send_on_call(target, token, data, *end);
+            }
+            CallAction::Reset => {
+                self.reset_call(target, token);
+            }
+        }
+    }
+
+    /// On the main thread.
+    fn open_call(
+        &self,
+        target: &Target,
+        token: u32,
+        request: &HttpRequest<'_>,
+        end: bool,
+    ) -> HostResult {
+        // SAFETY: the configuration is alive, and this is the main thread.
+        let id = self.with_config(|config| unsafe { OF_CONFIG.open(config, request, end) });
+        let id = id.ok_or(Status::InternalFailure)??;
+        lock(&self.calls).push((id, target.clone(), token));
         Ok(())
     }
 
-    /// On the main thread: a callout has ended.
-    pub(super) fn callout_done(&self, id: u64, response: Result<CallResponse, &str>) {
-        let caller = lock(&self.callouts).remove(&id);
+    fn call_id(&self, target: &Target, token: u32) -> Option<u64> {
+        let calls = lock(&self.calls);
+        let found = calls
+            .iter()
+            .find(|it| it.2 == token && it.1.vm.ptr_eq(&target.vm));
+        found.map(|it| it.0)
+    }
+
+    /// On the main thread; says whether there is such a call.
+    fn send_on_call(&self, target: &Target, token: u32, data: &[u8], end: bool) -> bool {
+        let id = self.call_id(target, token);
+        if let Some(id) = id {
+            // SAFETY: the configuration is alive, and this is the main thread.
+            self.with_config(|config| unsafe { OF_CONFIG.send(config, id, data, end) });
+        }
+        id.is_some()
+    }
+
+    /// On the main thread; says whether there is such a call.
+    fn reset_call(&self, target: &Target, token: u32) -> bool {
+        let id = self.call_id(target, token);
+        if let Some(id) = id {
+            lock(&self.calls).retain(|it| it.0 != id);
+            // SAFETY: the configuration is alive, and this is the main thread.
+            self.with_config(|config| unsafe { OF_CONFIG.reset(config, id) });
+        }
+        id.is_some()
+    }
+
+    fn on_main_thread(&self) -> bool {
+        thread::current().id() == self.main_thread
+    }
+
+    /// On the main thread: something arrived for a call.
+    pub(super) fn call_event(&self, id: u64, event: CallEvent) {
+        let mut calls = lock(&self.calls);
+        let caller = calls.iter().find(|it| it.0 == id);
+        let caller = caller.map(|it| (it.1.clone(), it.2));
+        if event.is_end() {
+            calls.retain(|it| it.0 != id);
+        }
+        drop(calls);
         if let Some((target, token)) = caller
             && let Some(vm) = target.vm.upgrade()
         {
-            vm.enter().call_response(token, response);
+            vm.enter().call_event(token, event);
         }
     }
-}
-
-/// A response as Envoy hands it over.
-///
-/// # Safety
-/// The headers and pieces of body are as many as said, and alive.
-pub(super) unsafe fn response(
-    result: u32,
-    headers: *const EnvoyHeader,
-    header_count: usize,
-    body: *const EnvoyBuffer,
-    body_count: usize,
-) -> Result<CallResponse, &'static str> {
-    if result != abi::CALLOUT_SUCCEEDED {
-        return Err("reset");
-    }
-    let mut response = CallResponse::default();
-    if header_count > 0 {
-        // SAFETY: by contract.
-        for header in unsafe { std::slice::from_raw_parts(headers, header_count) } {
-            // SAFETY: by contract.
-            let (name, value) = unsafe { (header.key.bytes(), header.value.bytes()) };
-            response.headers.push((name.to_vec(), value.to_vec()));
-        }
-    }
-    if body_count > 0 {
-        // SAFETY: by contract.
-        for chunk in unsafe { std::slice::from_raw_parts(body, body_count) } {
-            // SAFETY: by contract.
-            response.body.extend_from_slice(unsafe { chunk.bytes() });
-        }
-    }
-    Ok(response)
 }
 
 /// The proxy as a plugin sees it.
@@ -272,22 +300,39 @@ impl Proxy for EnvoyProxy {
         self.link.metrics.define(&self.link, kind, name)
     }
 
-    fn http_call(&self, from: Target, token: u32, request: &HttpRequest<'_>) -> HostResult {
+    fn open_call(
+        &self,
+        from: Target,
+        token: u32,
+        request: &HttpRequest<'_>,
+        end: bool,
+    ) -> HostResult {
         if self.trial.load(Ordering::Relaxed) {
             return Err(Status::InternalFailure);
         }
-        if thread::current().id() == self.link.main_thread {
-            return self.link.http_callout(from, token, request);
+        if self.link.on_main_thread() {
+            return self.link.open_call(&from, token, request, end);
         }
-        let own = |(name, value): &(&[u8], &[u8])| (name.to_vec(), value.to_vec());
-        let request = OwnedRequest {
-            upstream: request.upstream.to_vec(),
-            headers: request.headers.iter().map(own).collect(),
-            body: request.body.to_vec(),
-            timeout_ms: request.timeout_ms,
-        };
-        self.link.post(Event::HttpCall(from, token, request));
+        let action = CallAction::Open(OwnedRequest::new(request), end);
+        self.link.post(Event::Call(from, token, action));
         Ok(())
+    }
+
+    fn send_on_call(&self, from: Target, token: u32, data: &[u8], end: bool) -> HostResult {
+        // One that is not there may be on its way.
+        let link = &self.link;
+        if !link.on_main_thread() || !link.send_on_call(&from, token, data, end) {
+            let action = CallAction::Send(data.to_vec(), end);
+            link.post(Event::Call(from, token, action));
+        }
+        Ok(())
+    }
+
+    fn reset_call(&self, from: Target, token: u32) {
+        let link = &self.link;
+        if !link.on_main_thread() || !link.reset_call(&from, token) {
+            link.post(Event::Call(from, token, CallAction::Reset));
+        }
     }
 
     fn set_tick_period(&self, root: Target, period: Duration) {

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 
-use crate::host::UsePairs;
+use super::handle::Handle;
 use crate::host::proxy::{LocalResponse, OwnedPairs};
+use crate::host::{UsePairs, grpc};
 
 pub(super) struct LocalReply {
     response: RefCell<LocalResponse>,
+    is_grpc: bool,
 }
 
 const STATUS: &[u8] = b":status";
@@ -14,8 +16,19 @@ const LENGTH: &[u8] = b"content-length";
 const TYPE: &[u8] = b"content-type";
 
 impl LocalReply {
-    /// With the headers that Envoy will give it.
-    pub(super) fn new(mut response: LocalResponse) -> Self {
+    /// With the headers that Envoy will give it. To a gRPC request, its status is in the
+    /// headers, and its body is the message there.
+    pub(super) fn new(mut response: LocalResponse, is_grpc: bool) -> Self {
+        if is_grpc {
+            let given = response.grpc_status.and_then(|it| i32::try_from(it).ok());
+            let status = given.unwrap_or_else(|| grpc::status_of_http(response.status.into()));
+            let body = std::mem::take(&mut response.body);
+            let mut headers = grpc::response_headers(status, &body);
+            headers.append(&mut response.headers);
+            response.headers = headers;
+            let response = RefCell::new(response);
+            return Self { response, is_grpc };
+        }
         let own = |name: &[u8], value: String| (name.to_vec(), value.into_bytes());
         let mut headers: OwnedPairs = vec![own(STATUS, response.status.to_string())];
         headers.append(&mut response.headers);
@@ -25,6 +38,7 @@ impl LocalReply {
         response.headers = headers;
         let reply = Self {
             response: RefCell::new(response),
+            is_grpc,
         };
         if reply.body_size() > 0 {
             reply.set(LENGTH, reply.body_size().to_string().as_bytes());
@@ -35,8 +49,18 @@ impl LocalReply {
         reply
     }
 
+    /// Sends it.
+    pub(super) fn send(&self, handle: &Handle) {
+        if self.is_grpc {
+            // Envoy's ABI for local replies has no gRPC status.
+            handle.send_response_headers(&self.response.borrow().headers);
+        } else {
+            handle.send_response(&self.finished());
+        }
+    }
+
     /// The response as Envoy wants it: it makes some headers itself.
-    pub(super) fn take(&self) -> LocalResponse {
+    fn finished(&self) -> LocalResponse {
         let mut response = self.response.borrow().clone();
         let status = response.headers.iter().find(|(name, _)| name == STATUS);
         if let Some(status) = status.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok())

@@ -10,9 +10,10 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `abi` | declarations of Envoy's types and functions |
-//! | `hooks`, `guard` | what Envoy calls; no panic passes |
+//! | `hooks`, `call_hooks`, `guard` | what Envoy calls; no panic passes |
 //! | `plugin` | configuration, code, VMs of the workers, reload |
 //! | `link`, `metrics`, `timers` | the configuration's side of Envoy, from any thread |
+//! | `calls` | HTTP and gRPC calls, as Envoy's HTTP streams |
 //! | `filter`, `stream`, `remote` | one stream: its events, what the plugin asks of it |
 //! | `handle`, `body`, `local`, `properties` | its headers, bodies, own responses, properties |
 //!
@@ -21,6 +22,8 @@
 
 mod abi;
 mod body;
+mod call_hooks;
+mod calls;
 mod filter;
 mod guard;
 mod handle;

@@ -127,8 +127,8 @@ impl WasmPlugin {
     pub(super) fn instance(&self, link: &Arc<Link>, index: usize) -> Option<Arc<Instance>> {
         let mut worker = lock(self.workers.get(index)?);
         if let Some(instance) = &worker.instance {
-            let reload =
-                instance.vm.shared.has_failed() && self.config.failure_policy == FailurePolicy::FailReload;
+            let reload = instance.vm.shared.has_failed()
+                && self.config.failure_policy == FailurePolicy::FailReload;
             if !reload {
                 return Some(instance.clone());
             }
@@ -237,7 +237,13 @@ fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String>
     if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
         return Ok(program);
     }
-    let program = Arc::new(Program::new(code, &[])?);
+    let program = Arc::new(Program::new(code, allow_precompiled)?);
+    let rejection = program.precompiled_rejection();
+    if program.is_precompiled() {
+        log(LogLevel::Info, "rust_wasm_module: precompiled code is used");
+    } else if !rejection.is_empty() {
+        log(LogLevel::Warn, &format!("rust_wasm_module: {rejection}"));
+    }
     programs.retain(|_, program| program.strong_count() > 0);
     programs.insert(key, Arc::downgrade(&program));
     Ok(program)

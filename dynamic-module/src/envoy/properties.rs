@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::abi::{HeaderType, MetadataSource};
 use super::filter::Filter;
+use crate::host::{encode_pairs, grpc};
 
 /// Where `set_property` puts values, as Envoy's Wasm filter does.
 pub(super) const STATE_PREFIX: &[u8] = b"wasm.";
@@ -18,6 +19,15 @@ pub(super) struct Seen {
     start: SystemTime,
     /// Bytes of request body.
     pub(super) received: Cell<u64>,
+    /// How long it took until the request was complete.
+    complete: Cell<Option<Duration>>,
+}
+
+impl Seen {
+    pub(super) fn request_is_complete(&self) {
+        let time = self.start.elapsed().unwrap_or_default();
+        self.complete.set(Some(time));
+    }
 }
 
 impl Default for Seen {
@@ -25,6 +35,7 @@ impl Default for Seen {
         Self {
             start: SystemTime::now(),
             received: Cell::new(0),
+            complete: Cell::new(None),
         }
     }
 }
@@ -47,7 +58,7 @@ const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
     (b"request", b"id", 9, Kind::Text),
     (b"request", b"protocol", 10, Kind::Text),
     (b"request", b"query", 11, Kind::Text),
-    (b"response", b"code", 15, Kind::Number),
+    (b"response", b"code", RESPONSE_CODE, Kind::Number),
     (b"response", b"code_details", 16, Kind::Text),
     (b"response", b"flags", 17, Kind::Number),
     (b"response", b"size", RESPONSE_SIZE, Kind::Number),
@@ -96,6 +107,7 @@ const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
     (b"xds", b"filter_chain_name", 66, Kind::Text),
 ];
 const ROUTE_NAME: u32 = 61;
+const RESPONSE_CODE: u32 = 15;
 const RESPONSE_SIZE: u32 = 21;
 const CONNECTION_ID: u32 = 28;
 const CONNECTION_MTLS: u32 = 29;
@@ -103,15 +115,16 @@ const CONNECTION_MTLS: u32 = 29;
 pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
     let handle = filter.handle();
     match *path {
-        [b"request", b"headers", name] => handle
-            .header(HeaderType::RequestHeader, name)
-            .map(Cow::Borrowed),
-        [b"response", b"headers", name] => handle
-            .header(HeaderType::ResponseHeader, name)
-            .map(Cow::Borrowed),
-        [b"response", b"trailers", name] => handle
-            .header(HeaderType::ResponseTrailer, name)
-            .map(Cow::Borrowed),
+        [b"request", b"headers", ref name @ ..] => headers(filter, HeaderType::RequestHeader, name),
+        [b"response", b"headers", ref name @ ..] => {
+            headers(filter, HeaderType::ResponseHeader, name)
+        }
+        [b"response", b"trailers", ref name @ ..] => {
+            headers(filter, HeaderType::ResponseTrailer, name)
+        }
+        [b"request", b"headers_bytes"] => number(map_size(filter, HeaderType::RequestHeader)),
+        [b"response", b"headers_bytes"] => number(map_size(filter, HeaderType::ResponseHeader)),
+        [b"response", b"grpc_status"] => grpc_status(filter),
         [b"request", b"time"] => {
             let time = filter
                 .seen
@@ -121,7 +134,7 @@ pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]
             number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
         }
         [b"request", b"duration"] => {
-            let time = filter.seen.start.elapsed().unwrap_or_default();
+            let time = filter.seen.complete.get()?;
             number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
         }
         [b"request", b"size"] => {
@@ -220,10 +233,44 @@ fn metadata<'a>(
     Some(Cow::Owned(vec![u8::from(flag)]))
 }
 
+/// All values of a header, or all headers in the ABI's encoding.
+fn headers<'a>(filter: &'a Filter, map: HeaderType, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
+    let pairs = filter.handle().headers(map);
+    match path {
+        [] => encode_pairs(&pairs).ok().map(Cow::Owned),
+        [name] => {
+            let found = pairs.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
+            let values: Vec<&[u8]> = found.map(|(_, value)| *value).collect();
+            match values[..] {
+                [] => None,
+                [value] => Some(Cow::Borrowed(value)),
+                _ => Some(Cow::Owned(values.join(&b','))),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// From trailers or headers, or what stands for the HTTP status.
+fn grpc_status<'a>(filter: &Filter) -> Option<Cow<'a, [u8]>> {
+    let handle = filter.handle();
+    let said = [HeaderType::ResponseTrailer, HeaderType::ResponseHeader]
+        .into_iter()
+        .find_map(|map| handle.header(map, b"grpc-status"));
+    let status = match said {
+        Some(text) => grpc::parse_status(text),
+        None => grpc::status_of_http(handle.attribute_int(RESPONSE_CODE)?),
+    };
+    Some(Cow::Owned(i64::from(status).to_le_bytes().to_vec()))
+}
+
 /// As Envoy counts: names and values.
 fn map_size(filter: &Filter, map: HeaderType) -> u64 {
     let pairs = filter.handle().headers(map);
-    let size: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let size: usize = pairs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     size as u64
 }
 

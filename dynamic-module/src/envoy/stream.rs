@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Once};
 
+use super::calls::OF_FILTER;
 use super::filter::Filter;
 use super::handle::header_type;
 use super::link::log;
@@ -109,14 +110,42 @@ impl Stream for Filter {
         done(self.handle().set_filter_state(&key, value))
     }
 
+    fn set_filter_state(&self, key: &[u8], value: &[u8]) -> HostResult {
+        if self.handle().set_typed_filter_state(key, value) {
+            return Ok(());
+        }
+        Err(Status::NotFound)
+    }
+
     fn clear_route_cache(&self) {
         self.handle().clear_route_cache();
     }
 
-    fn http_call(&self, token: u32, request: &HttpRequest<'_>) -> HostResult {
-        let id = self.handle().http_callout(request)?;
-        self.add_callout(id, token);
+    fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    fn open_call(&self, token: u32, request: &HttpRequest<'_>, end: bool) -> HostResult {
+        // SAFETY: the filter is alive, and this is its thread.
+        let id = unsafe { OF_FILTER.open(self.handle().as_ptr(), request, end) }?;
+        self.calls.borrow_mut().push((id, token));
         Ok(())
+    }
+
+    fn send_on_call(&self, token: u32, data: &[u8], end: bool) -> HostResult {
+        if let Some(id) = self.call_id(token) {
+            // SAFETY: the filter is alive, and this is its thread.
+            unsafe { OF_FILTER.send(self.handle().as_ptr(), id, data, end) };
+        }
+        Ok(())
+    }
+
+    fn reset_call(&self, token: u32) {
+        if let Some(id) = self.call_id(token) {
+            self.calls.borrow_mut().retain(|it| it.0 != id);
+            // SAFETY: the filter is alive, and this is its thread.
+            unsafe { OF_FILTER.reset(self.handle().as_ptr(), id) };
+        }
     }
 
     fn set_upstream_host(&self, host: &[u8]) -> HostResult {
@@ -142,6 +171,13 @@ impl Stream for Filter {
 
     fn remote(&self) -> Option<Arc<dyn RemoteStream>> {
         Some(self.remote_handle().clone())
+    }
+}
+
+impl Filter {
+    fn call_id(&self, token: u32) -> Option<u64> {
+        let calls = self.calls.borrow();
+        calls.iter().find(|it| it.1 == token).map(|it| it.0)
     }
 }
 

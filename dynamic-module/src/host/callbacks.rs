@@ -1,4 +1,4 @@
-//! Calling the plugin: life cycle, stream events, and answers to its calls.
+//! Calling the plugin: life cycle and stream events.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use super::abi::{AbiVersion, DataAction, Direction, HeadersAction, TrailersActio
 use super::context::{Context, Plugin};
 use super::exports::{Exports, Optional};
 use super::memory::size32;
-use super::proxy::CallResponse;
 use super::vm::Vm;
 
 /// Life cycle of plugins.
@@ -77,7 +76,7 @@ impl Vm {
     }
 
     /// A callback from which nothing about a stream's iteration follows.
-    fn callback(
+    pub(super) fn callback(
         &self,
         context: &Rc<Context>,
         export: fn(&Exports) -> Optional,
@@ -218,44 +217,10 @@ impl Vm {
 
     /// Forgets a stream without telling the plugin.
     pub fn abandon_stream(&self, id: u32) {
-        if let Some(context) = self.contexts.borrow_mut().remove(&id) {
+        let context = self.contexts.borrow_mut().remove(&id);
+        if let Some(context) = context {
             context.detach();
+            self.abandon_calls(&context);
         }
-    }
-}
-
-/// Answers to what the plugin called.
-impl Vm {
-    /// The response to an HTTP call, or what is known of its failure.
-    pub fn call_response(&self, token: u32, response: Result<CallResponse, &str>) {
-        let Some(context) = self.calls.borrow_mut().remove(&token) else {
-            return;
-        };
-        let root = self.root_of(&context);
-        let mut sizes = [0; 3];
-        match response {
-            Ok(response) => {
-                let (headers, body) = (response.headers.len(), response.body.len());
-                sizes = [headers, body, response.trailers.len()]
-                    .map(|size| size32(size).unwrap_or(u32::MAX));
-                self.call_response.replace(Some(Rc::new(response)));
-            }
-            Err(error) => {
-                let status = super::abi::Status::BrokenConnection as u32;
-                self.call_status.replace((status, error.to_owned()));
-            }
-        }
-        let [headers, body, trailers] = sizes;
-        let arguments = [root.id, token, headers, body, trailers];
-        self.callback(&root, |exports| exports.http_call_response, &arguments);
-        self.call_response.replace(None);
-        self.call_status.borrow_mut().1.clear();
-    }
-
-    /// The calls of a stream's context that wait for a response.
-    pub fn calls_of(&self, context: u32) -> Vec<u32> {
-        let calls = self.calls.borrow();
-        let own = calls.iter().filter(|(_, of)| of.id == context);
-        own.map(|(token, _)| *token).collect()
     }
 }

@@ -1,17 +1,19 @@
-//! What a plugin asks for that must wait until it has returned, because it can bring
-//! the proxy back into the VM.
+//! What must wait until the plugin has returned: what it asks for that can bring the proxy
+//! back into the VM, and what arrives while it runs.
 
 use std::rc::Rc;
 
 use super::abi::Direction;
 use super::context::Context;
-use super::proxy::StreamAction;
+use super::proxy::{CallEvent, StreamAction};
 use super::vm::Vm;
 
 pub(super) enum Deferred {
     Stream(Rc<Context>, StreamAction),
     /// A root context that said it is done.
     Delete(Rc<Context>),
+    /// What arrived for a call.
+    Call(u32, CallEvent),
 }
 
 impl Deferred {
@@ -25,6 +27,7 @@ impl Deferred {
                 }
             }
             Self::Delete(context) => vm.delete_root(&context),
+            Self::Call(token, event) => vm.call_event(token, event),
         }
     }
 }

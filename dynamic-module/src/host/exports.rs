@@ -62,6 +62,10 @@ exports! {
     response_body = "proxy_on_response_body" (3) -> 1;
     response_trailers = "proxy_on_response_trailers" (2) -> 1;
     http_call_response = "proxy_on_http_call_response" (5) -> 0;
+    grpc_initial_metadata = "proxy_on_grpc_receive_initial_metadata" (3) -> 0;
+    grpc_receive = "proxy_on_grpc_receive" (3) -> 0;
+    grpc_trailing_metadata = "proxy_on_grpc_receive_trailing_metadata" (3) -> 0;
+    grpc_close = "proxy_on_grpc_close" (3) -> 0;
 }
 
 /// ABI 0.1.0 does not tell header callbacks whether the stream ends.

@@ -11,12 +11,13 @@
 //! |---|---|
 //! | `abi`, `pairs` | numbers and encodings of the ABI |
 //! | `proxy` | the traits that a proxy implements |
-//! | `program`, `exports` | compiled code with its imports resolved; the guest's callbacks |
+//! | `program`, `sections`, `exports` | compiled code with its imports resolved; the guest's callbacks |
 //! | `vm`, `lock` | one VM: starting, calling, failing; who may use it |
 //! | `memory` | the guest's memory |
 //! | `context`, `callbacks` | contexts, and calling the plugin |
+//! | `calls`, `grpc` | HTTP and gRPC calls that plugins make |
 //! | `deferred` | what waits until the plugin has returned |
-//! | `imports` | the functions that plugins import |
+//! | `imports`, `proto` | the functions that plugins import; their arguments in protobuf |
 //! | `shared` | data and queues that VMs share |
 //!
 //! `unsafe` is at home in `lock` (one thread at a time), `memory` (guest memory),
@@ -24,15 +25,19 @@
 
 pub mod abi;
 mod callbacks;
+mod calls;
 mod context;
 mod deferred;
 mod exports;
+pub(crate) mod grpc;
 mod imports;
 mod lock;
 mod memory;
 mod pairs;
 mod program;
+mod proto;
 pub mod proxy;
+mod sections;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -42,5 +47,5 @@ pub use context::Plugin;
 pub use lock::{Entered, SharedVm};
 pub(crate) use pairs::encode_pairs;
 pub use pairs::{Pairs, UsePairs};
-pub use program::Program;
+pub use program::{Program, precompiled_section};
 pub use vm::VmSettings;

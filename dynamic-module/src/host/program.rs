@@ -1,9 +1,12 @@
 //! A plugin's code: compiled once, with its imports resolved.
 
+use std::sync::LazyLock;
+
 use rust_wasm::{FunctionType, Module, Options, Source};
 
 use super::abi::AbiVersion;
 use super::imports::{self, HostFunction};
+use super::sections;
 
 /// Compiled code that any number of VMs run.
 pub struct Program {
@@ -15,16 +18,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles bytecode in the binary format. `precompiled` is machine code that its
-    /// user trusts, or empty.
+    /// Compiles bytecode in the binary format; or loads the machine code in its section
+    /// [`precompiled_section`], which its user trusts, if `allow_precompiled` and it fits.
     ///
     /// # Errors
     /// What is wrong with it, in a sentence.
-    pub fn new(code: &[u8], precompiled: &[u8]) -> Result<Self, String> {
+    pub fn new(code: &[u8], allow_precompiled: bool) -> Result<Self, String> {
         let options = Options::from_env().map_err(|error| error.to_string())?;
+        let (bytecode, precompiled) = sections::split(code, precompiled_section().as_bytes());
         let source = Source {
-            bytecode: code,
-            precompiled,
+            bytecode: &bytecode,
+            precompiled: if allow_precompiled { precompiled } else { &[] },
             ..Source::default()
         };
         let module = Module::load(source, options).map_err(|error| error.to_string())?;
@@ -59,4 +63,23 @@ impl Program {
     pub fn is_precompiled(&self) -> bool {
         self.module.is_precompiled()
     }
+
+    /// Why machine code was not loaded, or empty.
+    pub fn precompiled_rejection(&self) -> &str {
+        self.module.precompiled_rejection()
+    }
+}
+
+/// The name of the section that this runtime's machine code is in. It is that of the
+/// engine for proxy-wasm-cpp-host, so one file serves both.
+pub fn precompiled_section() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let version = rust_wasm::ffi::rust_wasm_version();
+        // SAFETY: a string that lives for ever.
+        let version = unsafe { std::slice::from_raw_parts(version.data, version.size) };
+        let version = String::from_utf8_lossy(version).replace(' ', "_");
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        format!("precompiled_rust_v{version}_{os}_{arch}")
+    });
+    &NAME
 }

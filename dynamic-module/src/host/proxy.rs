@@ -20,16 +20,14 @@ pub struct Target {
     pub context: u32,
 }
 
-/// A request that a plugin makes.
+/// What opens a call of a plugin's.
 pub struct HttpRequest<'a> {
     /// The cluster.
     pub upstream: &'a [u8],
     /// Headers, `:method`, `:path` and `:authority` among them.
     pub headers: Pairs<'a>,
-    /// Body, or empty.
+    /// Body, or its beginning, or empty.
     pub body: &'a [u8],
-    /// Trailers, or empty.
-    pub trailers: Pairs<'a>,
     /// 0 for none.
     pub timeout_ms: u32,
 }
@@ -43,6 +41,29 @@ pub struct CallResponse {
     pub body: Vec<u8>,
     /// Trailers.
     pub trailers: OwnedPairs,
+}
+
+/// What arrives for a call; `true` is the end.
+#[derive(Debug)]
+pub enum CallEvent {
+    /// The response's headers.
+    Headers(OwnedPairs, bool),
+    /// A piece of its body.
+    Data(Vec<u8>, bool),
+    /// Its trailers, which end it.
+    Trailers(OwnedPairs),
+    /// It ended early, for this reason.
+    Failed(&'static str),
+}
+
+impl CallEvent {
+    /// Whether nothing comes after it.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Headers(_, end) | Self::Data(_, end) => *end,
+            Self::Trailers(_) | Self::Failed(_) => true,
+        }
+    }
 }
 
 /// Names and values, owned.
@@ -106,11 +127,25 @@ pub trait Proxy: Send + Sync {
     /// # Errors
     /// If the proxy cannot.
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> HostResult<Arc<dyn Metric>>;
-    /// Sends a request; its response goes to [`super::Entered::call_response`].
+    /// Opens a call; what arrives goes to [`super::Entered::call_event`], not from within
+    /// this call. `end`: the request is complete.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    fn open_call(
+        &self,
+        from: Target,
+        token: u32,
+        request: &HttpRequest<'_>,
+        end: bool,
+    ) -> HostResult;
+    /// Sends more of a request.
     ///
     /// # Errors
     /// If it cannot be sent.
-    fn http_call(&self, from: Target, token: u32, request: &HttpRequest<'_>) -> HostResult;
+    fn send_on_call(&self, from: Target, token: u32, data: &[u8], end: bool) -> HostResult;
+    /// Gives up a call, if it has not ended.
+    fn reset_call(&self, from: Target, token: u32);
     /// Has [`super::Entered::tick`] called at this interval, or no more if it is 0.
     fn set_tick_period(&self, root: Target, period: Duration);
     /// Has [`super::Entered::queue_ready`] called soon, not from within this call.
@@ -171,13 +206,32 @@ pub trait Stream {
     /// # Errors
     /// If the proxy cannot.
     fn set_property(&self, path: &[u8], value: &[u8]) -> HostResult;
+    /// Makes one of the proxy's own objects from `value`, for its filters to read.
+    ///
+    /// # Errors
+    /// If the proxy does not know such a one, or the value is not right for it.
+    fn set_filter_state(&self, key: &[u8], value: &[u8]) -> HostResult {
+        let _ = (key, value);
+        Err(Status::Unimplemented)
+    }
     /// Has the route chosen again.
     fn clear_route_cache(&self);
-    /// Sends a request whose response goes to [`super::Entered::call_response`].
+    /// Whether it is too late for calls of its own.
+    fn is_ending(&self) -> bool {
+        false
+    }
+    /// Opens a call that lives as long as the stream; see [`Proxy::open_call`].
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    fn open_call(&self, token: u32, request: &HttpRequest<'_>, end: bool) -> HostResult;
+    /// Sends more of a request.
     ///
     /// # Errors
     /// If it cannot be sent.
-    fn http_call(&self, token: u32, request: &HttpRequest<'_>) -> HostResult;
+    fn send_on_call(&self, token: u32, data: &[u8], end: bool) -> HostResult;
+    /// Gives up a call, if it has not ended.
+    fn reset_call(&self, token: u32);
     /// Chooses the upstream host.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use rust_wasm::Value;
 
 use super::abi::{HostResult, LogLevel, Status};
+use super::calls::Call;
 use super::context::{Context, Plugin};
 use super::deferred::Deferred;
 use super::exports::{Export, Exports, Optional};
@@ -60,12 +61,15 @@ pub struct Vm {
     /// A local response was asked for in this callback.
     pub(super) stop_iteration: Cell<bool>,
     pub(super) deferred: RefCell<VecDeque<Deferred>>,
-    /// Who waits for which call's response.
-    pub(super) calls: RefCell<HashMap<u32, Rc<Context>>>,
-    last_call: Cell<u32>,
+    pub(super) calls: RefCell<HashMap<u32, Call>>,
+    /// How many calls there were.
+    pub(super) last_call: Cell<u32>,
+    /// What the plugin can read of a response now.
     pub(super) call_response: RefCell<Option<Rc<CallResponse>>>,
     pub(super) call_status: RefCell<(u32, String)>,
     pub(super) metrics: RefCell<Vec<Arc<dyn Metric>>>,
+    /// Properties that the plugin declared, and whether each can be set once only.
+    pub(super) declared: RefCell<HashMap<Vec<u8>, bool>>,
     pub(super) failed: AtomicBool,
     pub(super) memory_bytes: AtomicUsize,
 }
@@ -99,6 +103,7 @@ impl Vm {
             call_response: RefCell::default(),
             call_status: RefCell::default(),
             metrics: RefCell::default(),
+            declared: RefCell::default(),
             failed: AtomicBool::new(false),
             memory_bytes: AtomicUsize::new(0),
         })
@@ -190,19 +195,6 @@ impl Vm {
         }
     }
 
-    pub(super) fn new_call(&self, context: &Rc<Context>) -> u32 {
-        let mut calls = self.calls.borrow_mut();
-        let mut token = self.last_call.get();
-        loop {
-            token = token.checked_add(1).unwrap_or(1);
-            if let std::collections::hash_map::Entry::Vacant(entry) = calls.entry(token) {
-                entry.insert(context.clone());
-                self.last_call.set(token);
-                return token;
-            }
-        }
-    }
-
     /// Calls the plugin for `context`. `None` if it has no such function, or failed.
     /// What was deferred is not done yet: the caller looks at it first, and then calls
     /// [`Self::settle`].
@@ -243,9 +235,14 @@ impl Vm {
         }
     }
 
+    /// Whether the plugin is in a callback.
+    pub(super) fn is_running(&self) -> bool {
+        self.depth.get() > 0
+    }
+
     /// After a callback: does what was deferred, unless an outer callback is running.
     pub(super) fn settle(&self) {
-        if self.depth.get() > 0 {
+        if self.is_running() {
             return;
         }
         self.note_memory();

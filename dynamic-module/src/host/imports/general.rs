@@ -77,7 +77,12 @@ host_functions! {
         let path = vm.bytes(path, path_size)?;
         let value = vm.bytes(value, value_size)?;
         let context = vm.context();
-        context.stream().ok_or(Status::NotFound)?.set_property(path, value)
+        let stream = context.stream().ok_or(Status::NotFound)?;
+        let readonly = vm.declared.borrow().get(path) == Some(&true);
+        if readonly && stream.property(&[path]).is_some() {
+            return Err(Status::BadArgument);
+        }
+        stream.set_property(path, value)
     }
 
     InCallbacks fn proxy_set_effective_context(vm, context: u32) -> HostResult {
@@ -139,24 +144,6 @@ host_functions! {
         let (code, message) = vm.call_status.borrow().clone();
         vm.write_u32(code_out, code)?;
         vm.give(message.as_bytes(), message_out, size_out)
-    }
-
-    InCallbacks fn proxy_call_foreign_function(
-        vm, name: u32, name_size: u32, arguments: u32, arguments_size: u32,
-        result_out: u32, size_out: u32,
-    ) -> HostResult {
-        let name = vm.bytes(name, name_size)?;
-        vm.bytes(arguments, arguments_size)?;
-        if name != b"clear_route_cache" {
-            return Err(Status::NotFound);
-        }
-        proxy_clear_route_cache(vm)?;
-        for out in [result_out, size_out] {
-            if out != 0 {
-                vm.write_u32(out, 0)?;
-            }
-        }
-        Ok(())
     }
 
     /// C++'s runtime tells of `memory.grow`; the host looks for itself.

@@ -1,32 +1,34 @@
-//! What Higress' SDKs import besides.
+//! What Higress' SDKs import besides. Envoy's ABI has no Redis client, does not list the
+//! upstream's hosts, and does not let a filter feed the chain by itself.
 
 use super::super::abi::{HostResult, Status};
 use super::entry::host_functions;
+use super::foreign::unavailable;
 
 host_functions! {
     InCallbacks fn proxy_redis_init(
         vm, _1: u32, _2: u32, _3: u32, _4: u32, _5: u32, _6: u32, _7: u32,
     ) -> HostResult {
-        let _ = vm;
+        unavailable(vm, b"proxy_redis_init");
         Err(Status::Unimplemented)
     }
 
     InCallbacks fn proxy_redis_call(
         vm, _1: u32, _2: u32, _3: u32, _4: u32, _5: u32,
     ) -> HostResult {
-        let _ = vm;
+        unavailable(vm, b"proxy_redis_call");
         Err(Status::Unimplemented)
     }
 
     InCallbacks fn proxy_inject_encoded_data_to_filter_chain(
         vm, _1: u32, _2: u32, _3: u32,
     ) -> HostResult {
-        let _ = vm;
+        unavailable(vm, b"proxy_inject_encoded_data_to_filter_chain");
         Err(Status::Unimplemented)
     }
 
     InCallbacks fn proxy_get_upstream_hosts(vm, _1: u32, _2: u32) -> HostResult {
-        let _ = vm;
+        unavailable(vm, b"proxy_get_upstream_hosts");
         Err(Status::Unimplemented)
     }
 

@@ -1,6 +1,7 @@
 //! HTTP calls and local responses.
 
 use super::super::abi::{HostResult, Status};
+use super::super::calls::CallKind;
 use super::super::deferred::Deferred;
 use super::super::pairs;
 use super::super::proxy::{HttpRequest, LocalResponse, StreamAction};
@@ -15,25 +16,20 @@ host_functions! {
         body: u32, body_size: u32, trailers: u32, trailers_size: u32,
         timeout_ms: u32, token_out: u32,
     ) -> HostResult {
-        let request = HttpRequest {
-            upstream: vm.bytes(upstream, upstream_size)?,
-            headers: pairs::decode(vm.bytes(headers, headers_size)?)?,
-            body: vm.bytes(body, body_size)?,
-            trailers: pairs::decode(vm.bytes(trailers, trailers_size)?)?,
-            timeout_ms,
-        };
+        let body = vm.bytes(body, body_size)?;
+        let mut headers = pairs::decode(vm.bytes(headers, headers_size)?)?;
+        let length = body.len().to_string();
+        if !body.is_empty() {
+            headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+            headers.push((b"content-length", length.as_bytes()));
+        }
+        // Envoy's Wasm filter takes them, and does not send them.
+        pairs::decode(vm.bytes(trailers, trailers_size)?)?;
         // Nothing is sent that cannot be told of.
         vm.bytes(token_out, 4)?;
-        let context = vm.context();
-        let token = vm.new_call(&context);
-        let sent = match context.stream() {
-            Some(stream) => stream.http_call(token, &request),
-            None => context.plugin.proxy.http_call(vm.target(&context), token, &request),
-        };
-        if sent.is_err() {
-            vm.calls.borrow_mut().remove(&token);
-        }
-        sent?;
+        let upstream = vm.bytes(upstream, upstream_size)?;
+        let request = HttpRequest { upstream, headers, body, timeout_ms };
+        let token = vm.open_call(CallKind::Http, &request, true)?;
         vm.write_u32(token_out, token)
     }
 

@@ -2,6 +2,7 @@
 
 mod buffers;
 mod entry;
+mod foreign;
 mod general;
 mod grpc;
 mod headers;
@@ -24,6 +25,7 @@ pub(super) fn find(module: &str, name: &str) -> Option<HostFunction> {
             .or_else(|| shared::find(name))
             .or_else(|| metrics::find(name))
             .or_else(|| grpc::find(name))
+            .or_else(|| foreign::find(name))
             .or_else(|| higress::find(name)),
         "wasi_snapshot_preview1" | "wasi_unstable" => wasi::find(name),
         _ => None,

@@ -283,29 +283,28 @@ fn a_call_is_answered_in_the_root_context() {
     };
     guest.with_stream(&[], "", |context, _| {
         guest.request(context);
-        assert_eq!(notes(), ["stream's call 1", "0"]);
-        assert_eq!(guest.vm.enter().calls_of(context), [1]);
-        let response = CallResponse {
-            headers: vec![(b"one".to_vec(), b"1".to_vec())],
-            body: b"text".to_vec(),
-            trailers: Vec::new(),
-        };
-        guest.vm.enter().call_response(1, Ok(response));
+        assert_eq!(notes(), ["stream's call 4", "0"]);
+        let headers = vec![(b"one".to_vec(), b"1".to_vec())];
+        let event = |event| guest.vm.enter().call_event(4, event);
+        event(CallEvent::Headers(headers, false));
+        event(CallEvent::Data(b"te".to_vec(), false));
+        assert_eq!(notes(), [""; 0]);
+        event(CallEvent::Data(b"xt".to_vec(), true));
         assert_eq!(
             notes(),
-            ["1", "1", "1", "4", "text", "0", "", "Resume(Request)"]
+            ["1", "4", "1", "4", "text", "0", "", "Resume(Request)"]
         );
-        guest.vm.enter().call_response(1, Err("twice"));
+        event(CallEvent::Failed("twice"));
         assert_eq!(notes(), [""; 0]);
 
         guest.vm.enter().tick(guest.root);
-        assert_eq!(notes(), ["call 2", "0"]);
+        assert_eq!(notes(), ["call 8, complete", "0"]);
         // From another thread, the stream is told through its handle.
         std::thread::scope(|scope| {
-            scope.spawn(|| guest.vm.enter().call_response(2, Err("reset")));
+            scope.spawn(|| guest.vm.enter().call_event(8, CallEvent::Failed("reset")));
         });
         let said = notes();
-        assert_eq!(said[..4], ["1", "2", "0", "0"]);
+        assert_eq!(said[..5], ["reset 8", "1", "8", "0", "0"]);
         assert_eq!(said[said.len() - 2..], ["reset", "remote Resume(Request)"]);
     });
 }

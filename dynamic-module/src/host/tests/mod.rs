@@ -73,12 +73,23 @@ impl Proxy for MockProxy {
         Ok(Arc::new(MockMetric(kind, Mutex::default())))
     }
 
-    fn http_call(&self, _: Target, token: u32, request: &HttpRequest<'_>) -> HostResult {
+    fn open_call(&self, _: Target, token: u32, request: &HttpRequest<'_>, end: bool) -> HostResult {
         if request.upstream == b"nowhere" {
             return Err(Status::BadArgument);
         }
-        self.0.add(format!("call {token}"));
+        let end = if end { ", complete" } else { "" };
+        self.0.add(format!("call {token}{end}"));
         Ok(())
+    }
+
+    fn send_on_call(&self, _: Target, token: u32, data: &[u8], end: bool) -> HostResult {
+        let data = String::from_utf8_lossy(data);
+        self.0.add(format!("send on {token}: {data:?}, {end}"));
+        Ok(())
+    }
+
+    fn reset_call(&self, _: Target, token: u32) {
+        self.0.add(format!("reset {token}"));
     }
 
     fn set_tick_period(&self, root: Target, period: Duration) {
@@ -172,9 +183,20 @@ impl Stream for MockStream {
         self.notes.add("clear route cache");
     }
 
-    fn http_call(&self, token: u32, _: &HttpRequest<'_>) -> HostResult {
+    fn open_call(&self, token: u32, _: &HttpRequest<'_>, _: bool) -> HostResult {
         self.notes.add(format!("stream's call {token}"));
         Ok(())
+    }
+
+    fn send_on_call(&self, token: u32, data: &[u8], end: bool) -> HostResult {
+        let data = String::from_utf8_lossy(data);
+        self.notes
+            .add(format!("send on stream's {token}: {data:?}, {end}"));
+        Ok(())
+    }
+
+    fn reset_call(&self, token: u32) {
+        self.notes.add(format!("reset stream's {token}"));
     }
 
     fn act(&self, action: StreamAction) {
@@ -227,7 +249,7 @@ pub(super) fn program_of(imports: &str, rest: &str) -> Result<Program, String> {
           {imports} {PRELUDE} {version} {rest})"#
     );
     let code = wat::parse_str(text).expect("the test's module is right");
-    Program::new(&code, &[])
+    Program::new(&code, false)
 }
 
 pub(super) fn plugin(notes: &Notes) -> Arc<Plugin> {
