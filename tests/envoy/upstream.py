@@ -2,6 +2,7 @@
 
 Paths: /see answers with the request as JSON; /body with the request's body; /trailers with body
 and trailers, and one more trailer; /status/NNN with that status and nothing else; /hang never.
+/test.Service/METHOD is a gRPC service; its methods are in `grpc`.
 """
 
 import asyncio
@@ -25,6 +26,21 @@ class Stream:
     trailers: list[tuple[str, str]] = field(default_factory=list)
     unsent: bytes = b""
     last: list[tuple[str, str]] = field(default_factory=list)
+    answered: bool = False
+
+    def path(self) -> str:
+        return dict(self.headers)[":path"]
+
+
+GRPC_HEADERS = [
+    (":status", "200"),
+    ("content-type", "application/grpc"),
+    ("x-upstream", "first"),
+]
+
+
+def frame(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 class Connection(asyncio.Protocol):
@@ -46,14 +62,17 @@ class Connection(asyncio.Protocol):
                 case h2.events.RequestReceived():
                     self.streams[event.stream_id] = Stream(event.headers)
                 case h2.events.DataReceived():
-                    self.streams[event.stream_id].body += event.data
+                    stream = self.streams[event.stream_id]
+                    stream.body += event.data
+                    if stream.path() == "/test.Service/Chat":
+                        self.chat(event.stream_id)
                     self.h2.acknowledge_received_data(
                         event.flow_controlled_length, event.stream_id
                     )
                 case h2.events.TrailersReceived():
                     self.streams[event.stream_id].trailers = event.headers
                 case h2.events.StreamEnded():
-                    with suppress(h2.exceptions.StreamClosedError):  # reset meanwhile
+                    with suppress(h2.exceptions.ProtocolError):  # reset meanwhile
                         self.answer(event.stream_id)
                 case h2.events.StreamReset():
                     self.streams.pop(event.stream_id, None)
@@ -64,7 +83,10 @@ class Connection(asyncio.Protocol):
 
     def answer(self, stream_id: int) -> None:
         stream = self.streams[stream_id]
-        path = dict(stream.headers)[":path"]
+        path = stream.path()
+        if path.startswith("/test.Service/"):
+            self.grpc(stream_id, path.removeprefix("/test.Service/"))
+            return
         status, body = "200", b""
         if path.startswith("/hang"):
             return
@@ -88,6 +110,53 @@ class Connection(asyncio.Protocol):
             headers.append(("content-length", str(len(body))))
         self.h2.send_headers(stream_id, headers, end_stream=not body and not stream.last)
         stream.unsent = body
+        self.send(stream_id)
+
+    def chat(self, stream_id: int) -> None:
+        """Sends back what came, while the request is not complete."""
+        stream = self.streams[stream_id]
+        if not stream.answered:
+            self.h2.send_headers(stream_id, GRPC_HEADERS)
+            stream.answered = True
+        if stream.body:
+            self.h2.send_data(stream_id, bytes(stream.body))
+            stream.body.clear()
+
+    def grpc(self, stream_id: int, method: str) -> None:
+        stream = self.streams[stream_id]
+        stream.last = [("grpc-status", "0"), ("x-upstream", "last")]
+        match method:
+            case "Hang":
+                return
+            case "Chat":
+                self.chat(stream_id)
+            case "Refuse":  # all in one piece of headers
+                end = [("grpc-status", "7"), ("grpc-message", "not you"), ("x-upstream", "only")]
+                self.h2.send_headers(stream_id, [*GRPC_HEADERS[:2], *end], end_stream=True)
+                return
+            case "Http":
+                self.h2.send_headers(stream_id, [(":status", "404")], end_stream=True)
+                return
+            case "See":  # the request's headers
+                shown = {n: v for n, v in stream.headers if not n.startswith("x-forwarded")}
+                stream.unsent = frame(json.dumps(shown, sort_keys=True).encode())
+            case "Echo":
+                stream.unsent = bytes(stream.body)
+            case "Many":
+                stream.unsent = b"".join(frame(b"%d" % n * n) for n in range(5))
+            case "Fail":
+                stream.unsent = bytes(stream.body)
+                stream.last = [("grpc-status", "9"), ("grpc-message", "too late")]
+            case "Nothing":
+                pass
+            case "Statusless":
+                stream.unsent, stream.last = frame(b"message"), []
+            case "Garbage":
+                stream.unsent = b"\x77garbage"
+            case "Large":
+                stream.unsent = frame(bytes(200_000))
+        if method != "Chat":
+            self.h2.send_headers(stream_id, GRPC_HEADERS)
         self.send(stream_id)
 
     def send(self, stream_id: int) -> None:

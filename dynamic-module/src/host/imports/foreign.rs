@@ -30,7 +30,7 @@ host_functions! {
             b"set_envoy_filter_state" => set_filter_state(vm, arguments),
             b"verify_signature" | b"sign" | b"expr_create" | b"expr_evaluate" | b"expr_delete" => {
                 unavailable(vm, name);
-                Err(Status::Unimplemented)
+                Err(Status::NotFound)
             }
             _ => Err(Status::NotFound),
         }?;

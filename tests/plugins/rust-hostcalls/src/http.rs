@@ -5,7 +5,7 @@ use crate::{show_option, system};
 use log::{debug, error, info, trace, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, LogLevel};
+use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Default)]
@@ -60,6 +60,11 @@ impl HttpContext for Filter {
                 self.send_http_response(403, headers, Some(b"refused at headers\n"));
                 return Action::Pause;
             }
+            "local" if self.what == "grpc" => {
+                let metadata = vec![("x-reason", &b"grpc"[..])];
+                self.send_grpc_response(GrpcStatusCode::AlreadyExists, Some("an % ü"), metadata);
+                return Action::Pause;
+            }
             "local" if self.what == "empty" => {
                 self.send_http_response(204, vec![], None);
                 return Action::Pause;
@@ -77,6 +82,8 @@ impl HttpContext for Filter {
                 self.log_properties(&self.header_of_request("x-request-properties"));
                 self.last_properties = self.header_of_request("x-log-properties");
             }
+            "grpc" => return self.start_grpc(),
+            "foreign" => self.foreign(),
             "metrics" => self.count(),
             "shared" => return self.shared_data(),
             "queue" => self.queues(),
@@ -179,6 +186,10 @@ impl HttpContext for Filter {
 
     fn on_log(&mut self) {
         match self.group.as_str() {
+            "late-callout" => {
+                let path = self.header_of_request("x-path");
+                call_out(self, "upstream", &path, Duration::from_secs(5));
+            }
             "life" => info!("log, path {:?}", self.get_http_request_header(":path")),
             "properties" => self.log_properties(&self.last_properties),
             _ => {}
@@ -200,6 +211,28 @@ impl Context for Filter {
         let status = self.get_http_call_response_header(":status");
         self.set_http_request_header("x-callout", Some(status.as_deref().unwrap_or("none")));
         self.resume_http_request();
+    }
+
+    fn on_grpc_call_response(&mut self, _: u32, status: u32, size: usize) {
+        self.grpc_call_response(status, size);
+    }
+
+    fn on_grpc_stream_initial_metadata(&mut self, _: u32, count: u32) {
+        let metadata = self.get_grpc_stream_initial_metadata();
+        self.grpc_metadata("initial metadata", count, &metadata);
+    }
+
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        self.grpc_message(token, size);
+    }
+
+    fn on_grpc_stream_trailing_metadata(&mut self, _: u32, count: u32) {
+        let metadata = self.get_grpc_stream_trailing_metadata();
+        self.grpc_metadata("trailing metadata", count, &metadata);
+    }
+
+    fn on_grpc_stream_close(&mut self, _: u32, status: u32) {
+        self.grpc_close(status);
     }
 
     fn on_done(&mut self) -> bool {

@@ -3,6 +3,7 @@
 //! the plugin sees goes into its log, which the tests compare between engines.
 
 mod groups;
+mod grpc;
 mod http;
 mod root;
 mod system;
