@@ -13,7 +13,7 @@ const UNKNOWN: i32 = 2;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 /// `UNAVAILABLE`
-pub(crate) const UNAVAILABLE: u32 = 14;
+pub const UNAVAILABLE: u32 = 14;
 const LAST: u64 = 16;
 const INVALID: i32 = -1;
 
@@ -22,7 +22,7 @@ const FRAME_HEADER: usize = 5;
 const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
 /// The status that stands for an HTTP status.
-pub(crate) fn status_of_http(code: u64) -> i32 {
+pub fn status_of_http(code: u64) -> i32 {
     match code {
         400 => INTERNAL,
         401 => 16,
@@ -34,7 +34,7 @@ pub(crate) fn status_of_http(code: u64) -> i32 {
 }
 
 /// The value of `grpc-status`; -1 for one that is none.
-pub(crate) fn parse_status(text: &[u8]) -> i32 {
+pub fn parse_status(text: &[u8]) -> i32 {
     let status = str::from_utf8(text).ok().and_then(|it| it.parse().ok());
     let status = status.filter(|it: &u64| *it <= LAST);
     status
@@ -43,13 +43,13 @@ pub(crate) fn parse_status(text: &[u8]) -> i32 {
 }
 
 /// Whether a content type is one of gRPC's.
-pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+pub fn is_grpc(content_type: &[u8]) -> bool {
     let rest = content_type.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'+')
 }
 
 /// The headers of a response that has no body and no trailers.
-pub(crate) fn response_headers(status: i32, message: &[u8]) -> OwnedPairs {
+pub fn response_headers(status: i32, message: &[u8]) -> OwnedPairs {
     let own = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
     let mut headers = vec![
         own(b":status", b"200"),
@@ -257,4 +257,86 @@ fn fail(status: i32, reset: bool, steps: &mut Vec<Step>) {
         message: String::new(),
         reset,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> OwnedPairs {
+        let own = |(name, value): &(&str, &str)| (name.as_bytes().into(), value.as_bytes().into());
+        list.iter().map(own).collect()
+    }
+
+    fn close(status: i32, message: &str, reset: bool) -> Step {
+        let message = message.into();
+        Step::Close {
+            status,
+            message,
+            reset,
+        }
+    }
+
+    #[test]
+    fn messages_are_cut_out_wherever_the_pieces_end() {
+        let data = [framed(b"one"), framed(b""), framed(b"three")].map(|it| it.expect("short"));
+        let data = data.concat();
+        for size in 1..data.len() {
+            let mut stream = GrpcStream::default();
+            let piece = |piece: &[u8]| CallEvent::Data(piece.to_vec(), false);
+            let steps: Vec<Step> = data
+                .chunks(size)
+                .flat_map(|it| stream.steps(piece(it)))
+                .collect();
+            let expected = [&b"one"[..], b"", b"three"].map(|it| Step::Message(it.to_vec()));
+            assert_eq!(steps, expected);
+        }
+    }
+
+    #[test]
+    fn a_call_has_one_message_and_a_status() {
+        let answer = |events: Vec<CallEvent>| {
+            let mut call = GrpcStream::of_one_message();
+            let steps = events.into_iter().flat_map(|event| call.steps(event));
+            steps.collect::<Vec<_>>()
+        };
+        let headers = || CallEvent::Headers(pairs(&[(":status", "200")]), false);
+        let message = || CallEvent::Data(framed(b"m").expect("short"), false);
+        let trailers = |status| CallEvent::Trailers(pairs(&[("grpc-status", status)]));
+        let good = answer(vec![headers(), message(), trailers("0")]);
+        assert_eq!(good, [Step::LastMessage(b"m".to_vec())]);
+        let none = answer(vec![headers(), trailers("0")]);
+        assert_eq!(none, [close(INTERNAL, "", false)]);
+        let bad = answer(vec![headers(), message(), trailers("5")]);
+        assert_eq!(bad, [close(5, "", false)]);
+        let odd = answer(vec![headers(), trailers("99"), trailers("0")]);
+        assert_eq!(odd, [close(INVALID, "", false)]);
+        let early = answer(vec![CallEvent::Failed("reset")]);
+        assert_eq!(early, [close(INTERNAL, "", false)]);
+    }
+
+    #[test]
+    fn what_is_no_grpc_is_an_error() {
+        let first = |event| GrpcStream::default().steps(event);
+        let text = CallEvent::Headers(pairs(&[(":status", "503")]), false);
+        let unavailable = close(14, "", true);
+        assert_eq!(first(text).last(), Some(&unavailable));
+        let flags = CallEvent::Data(b"\x01\0\0\0\x01x".to_vec(), false);
+        assert_eq!(first(flags).last(), Some(&close(INTERNAL, "", true)));
+        let size = CallEvent::Data(b"\0\xff\xff\xff\xff".to_vec(), false);
+        assert_eq!(
+            first(size).last(),
+            Some(&close(RESOURCE_EXHAUSTED, "", true))
+        );
+        let end = CallEvent::Data(Vec::new(), true);
+        assert_eq!(first(end).last(), Some(&close(UNKNOWN, "", false)));
+    }
+
+    #[test]
+    fn messages_in_headers_are_escaped() {
+        let headers = response_headers(3, "a % \u{fc}~".as_bytes());
+        let message = value(&headers, b"grpc-message").expect("there is one");
+        assert_eq!(message, b"a %25 %C3%BC%7E");
+        assert!(is_grpc(b"application/grpc+json") && !is_grpc(b"application/grpc-web"));
+    }
 }

@@ -29,7 +29,7 @@ mod calls;
 mod context;
 mod deferred;
 mod exports;
-pub(crate) mod grpc;
+pub mod grpc;
 mod imports;
 mod lock;
 mod memory;
