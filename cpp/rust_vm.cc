@@ -445,6 +445,11 @@ private:
         rust_wasm_vm_trap(vm.vm_.get(), toSlice("restricted_callback: " + self.name));
         return R();
       }
+      if (!vm.linked_ && current_context_ == nullptr) [[unlikely]] {
+        // The host's functions take a context for granted.
+        rust_wasm_vm_trap(vm.vm_.get(), toSlice(self.name + ": called before there is a context"));
+        return R();
+      }
       const auto callback = reinterpret_cast<R (*)(Args...)>(self.callback);
       if constexpr (std::is_void_v<R>) {
         callback(args...);

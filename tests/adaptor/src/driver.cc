@@ -349,9 +349,11 @@ bool Vm::load_named(rust::Slice<const uint8_t> bytecode, uint32_t index, rust::S
   return state_->vm->load(view(bytecode), {}, {{index, std::string(view(name))}});
 }
 
-bool Vm::link(rust::Str name) const {
-  const proxy_wasm::SaveRestoreContext saved(state_.get()); // for a start function
-  return state_->vm->link(view(name));
+bool Vm::link(rust::Str name) const { return state_->vm->link(view(name)); }
+
+bool Vm::link_in_context(rust::Str name) const {
+  const proxy_wasm::SaveRestoreContext saved(state_.get());
+  return link(name);
 }
 
 std::unique_ptr<Vm> Vm::clone_vm() const {

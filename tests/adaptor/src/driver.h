@@ -24,6 +24,7 @@ public:
   // With a name for one function.
   bool load_named(rust::Slice<const uint8_t> bytecode, uint32_t index, rust::Str name) const;
   bool link(rust::Str name) const;
+  bool link_in_context(rust::Str name) const;
   std::unique_ptr<Vm> clone_vm() const; // null if the adaptor gives none
   rust::Vec<uint8_t> serialize(rust::Slice<const uint8_t> bytecode) const; // empty if none
   rust::String engine_name() const;

@@ -37,6 +37,7 @@ pub mod ffi {
         fn load(&self, bytecode: &[u8], precompiled: &[u8]) -> bool;
         fn load_named(&self, bytecode: &[u8], index: u32, name: &str) -> bool;
         fn link(&self, name: &str) -> bool;
+        fn link_in_context(&self, name: &str) -> bool;
         fn clone_vm(&self) -> UniquePtr<Vm>;
         fn serialize(&self, bytecode: &[u8]) -> Vec<u8>;
         fn engine_name(&self) -> String;

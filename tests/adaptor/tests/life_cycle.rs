@@ -101,8 +101,21 @@ fn proposals_that_the_runtime_does_not_accept_are_refused() {
 fn the_start_function_runs_and_may_call_the_host() {
     let vm = loaded(&wat("start"), &Limits::default());
     assert!(!vm.started());
-    assert!(vm.link("test"), "{:?}", vm.errors());
+    assert!(vm.link_in_context("test"), "{:?}", vm.errors());
     assert!(vm.started());
+}
+
+/// The host's functions would follow a null pointer.
+#[test]
+fn a_start_function_without_a_context_may_not_call_the_host() {
+    let vm = loaded(&wat("start"), &Limits::default());
+    assert!(!vm.link("test"));
+    assert!(!vm.started());
+    let error = vm.error();
+    assert!(
+        error.contains("start function: env.started: called before there is a context"),
+        "{error}"
+    );
 }
 
 #[test]
