@@ -111,6 +111,13 @@ def test_labels_in_starlark_examples_patches_and_docs_exist():
     assert not [label for label in labels if not is_declared(label, "", declared)]
 
 
+def test_paths_in_docs_exist():
+    for doc in [ROOT / "docs/custom-envoy.md", ROOT / "envoy-patches/README.md"]:
+        paths = re.findall(r"`((?:bazel|cpp|docs|envoy-patches|src|tests|tools)/[^\s`]+)`", doc.read_text())
+        assert paths
+        assert not [path for path in paths if not list(ROOT.glob(path.rstrip("/")))], doc
+
+
 def test_bazel_lock_is_in_step_with_cargo_lock():
     """tools/bazel-lock brings it in step."""
     cargo = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
