@@ -49,6 +49,7 @@ class Plugin:
     vm_id: str = ""
     vm: dict[str, Any] = field(default_factory=dict)  # further fields of vm_config
     more: dict[str, Any] = field(default_factory=dict)  # further fields of the plugin
+    on_route: "Plugin | None" = None  # another one for the path /own; our module alone has that
 
     def config(self, engine: str) -> dict[str, Any]:
         path = PLUGINS / f"{self.wasm}.wasm" if isinstance(self.wasm, str) else self.wasm
@@ -68,28 +69,43 @@ class Plugin:
 
     def filters(self, engine: str) -> list[dict[str, Any]]:
         """The same plugin configuration, in the built-in filter or in our module."""
-        types = "type.googleapis.com"
-        http = f"{types}/envoy.extensions.filters.http"
+        wasm = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
         if engine == "none":
             return []
         if engine == "v8":
-            typed = {"@type": f"{http}.wasm.v3.Wasm", "config": self.config(engine)}
+            typed = {"@type": wasm, "config": self.config(engine)}
         else:
-            typed = {
-                "@type": f"{http}.dynamic_modules.v3.DynamicModuleFilter",
-                "dynamic_module_config": {
-                    "name": MODULE,
-                    "do_not_close": True,
-                    # So that a plugin's metrics have the names of the built-in filter's.
-                    "metrics_namespace": "wasmcustom",
-                },
-                "filter_name": self.name,
-                "filter_config": {
-                    "@type": f"{types}/google.protobuf.Struct",
-                    "value": self.config(engine),
-                },
-            }
+            typed = self.in_module("DynamicModuleFilter")
         return [{"name": "plugin", "typed_config": typed}]
+
+    def in_module(self, message: str) -> dict[str, Any]:
+        types = "type.googleapis.com"
+        return {
+            "@type": f"{types}/envoy.extensions.filters.http.dynamic_modules.v3.{message}",
+            "dynamic_module_config": {
+                "name": MODULE,
+                "do_not_close": True,
+                # So that a plugin's metrics have the names of the built-in filter's.
+                "metrics_namespace": "wasmcustom",
+            },
+            "filter_name": self.name,
+            "filter_config": {
+                "@type": f"{types}/google.protobuf.Struct",
+                "value": self.config("rust"),
+            },
+        }
+
+    def routes(self) -> list[dict[str, Any]]:
+        if self.on_route is None:
+            return []
+        plugin = self.on_route.in_module("DynamicModuleFilterPerRoute")
+        return [
+            {
+                "match": {"prefix": "/own"},
+                "route": {"cluster": "upstream"},
+                "typed_per_filter_config": {"plugin": plugin},
+            }
+        ]
 
 
 def address(port: int) -> dict[str, Any]:
@@ -110,6 +126,7 @@ def listener(plugin: Plugin, engine: str) -> dict[str, Any]:
                     "name": "host",
                     "domains": ["*"],
                     "routes": [
+                        *plugin.routes(),
                         {
                             "match": {"path": "/direct"},
                             "direct_response": {"status": 200, "body": {"inline_string": "ok"}},

@@ -1,0 +1,126 @@
+"""What the module has and the built-in filter has not: statistics of VMs, plugins of routes, a
+fresh VM for the next request, precompiled code for this engine."""
+
+import shutil
+import tomllib
+
+import pytest
+from client import Http1, Request
+from envoy import PLUGINS, ROOT, Plugin
+from test_faults import ONCE, policy
+
+pytestmark = pytest.mark.parametrize("engine", ["rust"], indirect=True)
+
+
+def reload(interval: str) -> dict:
+    return policy("FAIL_RELOAD") | {"reload_config": {"backoff": {"base_interval": interval}}}
+
+
+def counts(proxy) -> dict[str, int]:
+    stats = proxy.envoy.stats("^wasmcustom.wasm.vm_")
+    return {name.removeprefix("wasmcustom.wasm.vm_"): int(n) for name, n in stats.items()}
+
+
+def test_statistics(start):
+    proxy = start(Plugin("trap", "none", more=reload("10s")))
+    assert proxy.send("trap", Request()).status == 200
+    first = counts(proxy)
+    memory = first.pop("memory_bytes")
+    assert first == {"created": 1, "failed": 0, "reloaded": 0, "active": 1}
+    assert memory > 1 << 20 and memory % (64 << 10) == 0
+
+    assert proxy.send("trap", Request("/see", ONCE)).status == 503
+    assert counts(proxy)["failed"] == 1
+    assert proxy.send("trap", Request()).status == 200
+    second = counts(proxy)
+    assert second.pop("memory_bytes") == memory
+    assert second == {"created": 2, "failed": 1, "reloaded": 1, "active": 1}
+
+
+def test_statistics_of_workers(start):
+    """One VM per worker, which plugins of one key share, and one that the second plugin was
+    tried out in."""
+    plugins = [Plugin("one", "none", vm_id="shared"), Plugin("two", "none", vm_id="shared")]
+    proxy = start(*plugins, workers=2, level="info")
+    for _ in range(32):
+        for plugin in plugins:
+            assert proxy.send(plugin.name, Request()).status == 200
+    now = counts(proxy)
+    assert (now["created"], now["active"]) == (3, 2)
+
+
+def test_memory_that_grows_is_counted(start):
+    proxy = start(Plugin("grow", "none"))
+    assert proxy.send("grow", Request("/see", [("x-do", "grow")])).status == 200
+    assert counts(proxy)["memory_bytes"] == 1 << 30
+
+
+def test_next_request_has_a_fresh_vm(start):
+    proxy = start(Plugin("trap", "headers", more=reload("10s")))
+    with Http1(proxy.envoy.ports["trap"]) as client:
+        assert client.request(Request("/see", ONCE)).status == 503
+        assert client.request(Request()).all("x-twice") == ["a", "b"]
+        # But not again before the interval is over.
+        assert client.request(Request("/see", ONCE)).status == 503
+        assert client.request(Request()).status == 503
+    assert counts(proxy)["reloaded"] == 1
+
+
+def test_plugin_of_a_route(start):
+    own = Plugin("of-route", "local", more=policy("FAIL_OPEN"))
+    proxy = start(Plugin("headers", "headers", on_route=own))
+    assert proxy.send("headers", Request()).all("x-twice") == ["a", "b"]
+    response = proxy.send("headers", Request("/own"))
+    assert (response.status, response.all("x-twice")) == (200, [])
+    assert proxy.send("headers", Request("/own", [("x-do", "headers")])).status == 403
+    # It fails by itself, as its own policy says.
+    assert proxy.send("headers", Request("/own", ONCE)).status == 503
+    assert proxy.send("headers", Request("/own")).status == 200
+    assert proxy.send("headers", Request()).all("x-twice") == ["a", "b"]
+
+
+def section_name() -> str:
+    runtime = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    version = runtime["workspace"]["package"]["version"]
+    engine = runtime["dependencies"]["wasmer"]["version"].removeprefix("=")
+    return f"precompiled_rust_v{version}_wasmer_{engine}_linux_x86_64"
+
+
+def leb(number: int) -> bytes:
+    out = b""
+    while number > 0x7F:
+        out, number = out + bytes([number & 0x7F | 0x80]), number >> 7
+    return out + bytes([number])
+
+
+def test_precompiled_code(start, tmp_path):
+    """What the code cache holds goes into a section of the plugin, and is used from there."""
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    proxy = start(Plugin("p", "headers"), environment={"RUST_WASM_CACHE_DIR": str(cache)})
+    assert proxy.send("p", Request()).status == 200
+    (compiled,) = cache.iterdir()
+    bytecode = (PLUGINS / "rust-hostcalls.wasm").read_bytes()
+
+    def with_section(code: bytes) -> str:
+        name = section_name().encode()
+        payload = leb(len(name)) + name + code
+        path = tmp_path / f"{len(payload)}.wasm"
+        path.write_bytes(bytecode + b"\0" + leb(len(payload)) + payload)
+        return str(path)
+
+    def says(code: bytes, allow: bool) -> str:
+        vm = {
+            "code": {"local": {"filename": with_section(code)}},
+            "allow_precompiled": allow,
+        }
+        proxy = start(Plugin("p", "headers", vm=vm))
+        assert proxy.send("p", Request()).all("x-twice") == ["a", "b"]
+        lines = proxy.envoy.log().splitlines()
+        return next((line for line in lines if "precompiled code" in line), "")
+
+    good = compiled.read_bytes()
+    assert says(good, True).endswith("precompiled code is used")
+    assert says(good, False) == ""
+    assert "precompiled code not used: " in says(good[:-1] + bytes([good[-1] ^ 1]), True)
+    shutil.rmtree(cache)
