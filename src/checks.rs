@@ -16,8 +16,8 @@ pub(crate) struct InterruptChecks {
     /// Per local function: whether it calls others. One that does not is bounded by
     /// its loops, so its entry needs no check.
     calls: Vec<bool>,
-    /// Whether the code may have a `ref.func`.
-    ref_func: bool,
+    /// See [`references::is_reference`].
+    references: bool,
     globals: OnceLock<Globals>,
 }
 
@@ -35,21 +35,20 @@ struct Globals {
 
 impl InterruptChecks {
     pub(crate) fn new(bytecode: &[u8]) -> Self {
-        let (calls, ref_func) = scan(bytecode);
+        let (calls, references) = scan(bytecode);
         Self {
             calls,
-            ref_func,
+            references,
             globals: OnceLock::new(),
         }
     }
 }
 
-/// Per function, whether it calls others; and whether any refers to a function by its
-/// number. Malformed bytecode is the validator's business; what cannot be read is taken
-/// to do both.
+/// Per function, whether it calls others; and whether any has references. Malformed
+/// bytecode is the validator's business; what cannot be read is taken to do both.
 fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
     let mut calls = Vec::new();
-    let mut ref_func = false;
+    let mut references = false;
     for payload in Parser::new(0).parse_all(bytecode) {
         match payload {
             Ok(Payload::CodeSectionEntry(body)) => {
@@ -58,12 +57,12 @@ fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
                     for operator in body.get_operators_reader()? {
                         let operator = operator?;
                         this_calls |= is_call(&operator);
-                        ref_func |= matches!(operator, Operator::RefFunc { .. });
+                        references |= references::is_reference(&operator);
                     }
                     Ok(())
                 };
                 if read().is_err() {
-                    (this_calls, ref_func) = (true, true);
+                    (this_calls, references) = (true, true);
                 }
                 calls.push(this_calls);
             }
@@ -71,7 +70,7 @@ fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
             Err(_) => return (calls, true),
         }
     }
-    (calls, ref_func)
+    (calls, references)
 }
 
 fn is_call(operator: &Operator<'_>) -> bool {
@@ -118,7 +117,7 @@ impl ModuleMiddleware for InterruptChecks {
         info.custom_sections.clear();
         info.custom_sections_data = PrimaryMap::new();
         info.function_names.clear();
-        if !self.ref_func {
+        if !self.references {
             references::mark(info);
         }
 
@@ -174,8 +173,7 @@ impl<'a> FunctionMiddleware<'a> for FunctionChecks {
         state: &mut MiddlewareReaderState<'a>,
     ) -> Result<(), MiddlewareError> {
         if self.check_next {
-            #[expect(clippy::cast_possible_truncation, reason = "a few")]
-            const LAST: u32 = FLAGS as u32 - 1;
+            const LAST: u32 = FLAGS - 1;
             state.extend([
                 Operator::GlobalGet {
                     global_index: self.globals.first_flag + self.loops.min(LAST),

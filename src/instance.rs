@@ -10,8 +10,8 @@ use std::ptr::NonNull;
 use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::PrimaryMap;
 use wasmer_types::{
-    FunctionIndex, FunctionType, MemoryError, ModuleInfo, Pages, SignatureIndex, StoreId,
-    TableType, WASM_PAGE_SIZE,
+    FunctionIndex, FunctionType, MemoryError, ModuleInfo, Pages, SignatureIndex, TableType,
+    WASM_PAGE_SIZE,
 };
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
@@ -27,6 +27,7 @@ use crate::libcalls;
 use crate::memory::GuestMemory;
 use crate::module::Module;
 use crate::options::Options;
+use crate::references::{Elements, fill_tables};
 use crate::stack::{Callee, HostBinding};
 
 /// One instance and the store that holds its memory and tables.
@@ -35,8 +36,8 @@ pub(crate) struct Instance {
     instance: VMInstance,
     /// Boxed because the instance keeps its address.
     store: Box<UnsafeCell<StoreObjects>>,
-    /// The imports as table elements; the store and the instance point here.
-    _import_funcrefs: Box<[UnsafeCell<VMCallerCheckedAnyfunc>]>,
+    /// The store and the instance's tables point here.
+    _elements: Elements,
 }
 
 impl Instance {
@@ -59,10 +60,14 @@ impl Instance {
         let table_growth = table_growth(info, options)?;
         let image = module.image()?;
 
-        let mut store = Box::new(UnsafeCell::new(store_for(bindings.len())));
+        let mut store = Box::new(UnsafeCell::new(StoreObjects::default()));
         let context = store.get_mut();
-        let import_funcrefs = import_funcrefs(module, bindings);
-        let functions = import_functions(&import_funcrefs, context);
+        let reduced = module.reduced();
+        let mut elements = match reduced {
+            Some(_) => Vec::new(),
+            None => import_elements(module, bindings),
+        };
+        let functions = import_functions(bindings, &elements, context);
         let mut tags = PrimaryMap::with_capacity(info.tags.len());
         for signature in info.tags.values() {
             let tag = VMTag::new(
@@ -89,6 +94,11 @@ impl Instance {
             let style = &artifact.table_styles()[index];
             let limit = ty.minimum.saturating_add(table_growth);
             let ty = TableType {
+                // Its elements are in the instance, and nothing reads the table itself.
+                minimum: match reduced {
+                    Some(_) if ty.is_fixed_funcref_table() => 0,
+                    _ => ty.minimum,
+                },
                 maximum: Some(ty.maximum.map_or(limit, |it| it.min(limit))),
                 ..*ty
             };
@@ -110,15 +120,18 @@ impl Instance {
             PrimaryMap::new(),
             PrimaryMap::new(),
         );
-        let (reduced_info, functions_known) = module.reduced();
+        let (info, bodies) = match reduced {
+            Some(reduced) => (&reduced.info, PrimaryMap::new().into_boxed_slice()),
+            None => (info, artifact.finished_functions().clone()),
+        };
         // SAFETY: memories and tables have been written to their slots above; the
         // code is this module's.
         let instance = unsafe {
             VMInstance::new(
                 allocator,
-                reduced_info.clone(),
+                info.clone(),
                 context,
-                functions_known.clone(),
+                bodies,
                 artifact.finished_function_call_trampolines().clone(),
                 memories.into_boxed_slice(),
                 tables.into_boxed_slice(),
@@ -143,11 +156,16 @@ impl Instance {
             )
         }
         .map_err(|trap| initialisation_trap(&trap))?;
+        if let Some(reduced) = reduced {
+            // SAFETY: just made; the module and the bindings outlive it by contract, and
+            // `Self` keeps the result.
+            elements = unsafe { fill_tables(&mut instance, reduced, module, bindings) };
+        }
 
         Ok(Self {
             instance,
             store,
-            _import_funcrefs: import_funcrefs,
+            _elements: elements,
         })
     }
 
@@ -204,26 +222,8 @@ impl Instance {
     }
 }
 
-/// A store with room for a module's imports, which are most of what it holds.
-fn store_for(imports: usize) -> StoreObjects {
-    StoreObjects::new(
-        StoreId::default(),
-        Vec::with_capacity(1),
-        Vec::with_capacity(1),
-        Vec::new(),
-        Vec::with_capacity(imports),
-        Vec::new(),
-        Vec::new(),
-        Vec::new(),
-        Vec::new(),
-        Vec::new(),
-    )
-}
-
-fn import_funcrefs(
-    module: &Module,
-    bindings: &[UnsafeCell<HostBinding>],
-) -> Box<[UnsafeCell<VMCallerCheckedAnyfunc>]> {
+/// The imports as table elements.
+fn import_elements(module: &Module, bindings: &[UnsafeCell<HostBinding>]) -> Elements {
     let artifact = module.artifact();
     let signatures = module.info().functions.values();
     signatures
@@ -241,26 +241,35 @@ fn import_funcrefs(
         .collect()
 }
 
+/// `elements` has one for each import, or none if nothing refers to imports.
 fn import_functions(
-    funcrefs: &[UnsafeCell<VMCallerCheckedAnyfunc>],
+    bindings: &[UnsafeCell<HostBinding>],
+    elements: &Elements,
     context: &mut StoreObjects,
 ) -> PrimaryMap<FunctionIndex, VMFunctionImport> {
-    let mut functions = PrimaryMap::with_capacity(funcrefs.len());
-    for funcref in funcrefs {
-        // SAFETY: nobody else knows it yet.
-        let (body, environment) = unsafe { ((*funcref.get()).func_ptr, (*funcref.get()).vmctx) };
+    let mut register = |anyfunc: NonNull<VMCallerCheckedAnyfunc>| {
         let function = VMFunction {
-            anyfunc: MaybeInstanceOwned::Instance(NonNull::from(funcref).cast()),
+            anyfunc: MaybeInstanceOwned::Instance(anyfunc),
             // For wasmer's own calls from the host, which nobody makes: compiled code
-            // compares the funcref's hash.
+            // compares the element's hash.
             signature: FunctionType::new([], []),
             kind: VMFunctionKind::Static,
             host_data: Box::new(()),
         };
-        let handle = InternalStoreHandle::new(context, function);
+        InternalStoreHandle::new(context, function)
+    };
+    // Never followed if nothing refers to imports; then one will do.
+    let mut handle = register(NonNull::dangling());
+    let mut functions = PrimaryMap::with_capacity(bindings.len());
+    for (index, binding) in bindings.iter().enumerate() {
+        if let Some(element) = elements.get(index) {
+            handle = register(NonNull::from(element).cast());
+        }
         functions.push(VMFunctionImport {
-            body,
-            environment,
+            body: (import_stub as *const ()).cast(),
+            environment: VMFunctionContext {
+                host_env: binding.get().cast(),
+            },
             handle,
             include_m0_param: false,
         });

@@ -21,10 +21,10 @@ const IDLE: u64 = u64::MAX;
 const FIRED: u64 = u64::MAX - 1;
 
 /// How many flags an instance has.
-pub(crate) const FLAGS: usize = 8;
+pub(crate) const FLAGS: u32 = 8;
 
 /// The flags of an instance: globals, which lie one after the other.
-pub(crate) type Flags = [FlagGlobal; FLAGS];
+pub(crate) type Flags = [FlagGlobal; FLAGS as usize];
 
 /// An i32 global.
 #[repr(C, align(16))]
@@ -36,7 +36,9 @@ const _: () = assert!(size_of::<FlagGlobal>() == size_of::<wasmer_vm::VMGlobalDe
 /// appends the flags and one global more.
 pub(crate) fn flags_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
     let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
-    locals.checked_sub(FLAGS + 1).map(LocalGlobalIndex::new)
+    locals
+        .checked_sub(FLAGS as usize + 1)
+        .map(LocalGlobalIndex::new)
 }
 
 /// The interrupt side of one VM, usable from any thread.

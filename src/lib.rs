@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
 //! | `module`, `serialize`, `cache` | compiled code and its files |
-//! | `vm`, `instance`, `memory` | a VM, its store, its linear memory |
+//! | `vm`, `instance`, `references`, `memory` | a VM, its store, its tables, its linear memory |
 //! | `call`, `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
 //! | `interrupt`, `trap`, `error` | stopping a guest; what went wrong and where |
@@ -20,7 +20,7 @@
 //! | `ffi` | the C ABI |
 //!
 //! `unsafe` is at home in `stack`, `arch` and `libcalls` (the calling path), `memory` (mappings), `signals`,
-//! `instance` and `vm` (wasmer's low-level interface) and `ffi`.
+//! `instance`, `references` and `vm` (wasmer's low-level interface) and `ffi`.
 
 mod arch;
 mod cache;

@@ -22,7 +22,7 @@ use crate::error::{Code, Error, Result, contain};
 use crate::memory::{Image, Segment};
 use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
-use crate::references;
+use crate::references::Reduced;
 use crate::serialize;
 use crate::signals;
 
@@ -37,7 +37,7 @@ struct Inner {
     info: Arc<ModuleInfo>,
     start: Option<FunctionIndex>,
     /// For [`Module::reduced`].
-    reduced: (Arc<ModuleInfo>, references::Bodies),
+    reduced: Option<Reduced>,
     /// The instance's layout.
     offsets: VMOffsets,
     imports: Vec<Import>,
@@ -194,9 +194,9 @@ impl Module {
         types.any(|ty| ty == Type::ExceptionRef)
     }
 
-    /// What instances are made from, and their code: see `references`.
-    pub(crate) fn reduced(&self) -> (&Arc<ModuleInfo>, &references::Bodies) {
-        (&self.0.reduced.0, &self.0.reduced.1)
+    /// What instances are made from, if not from all that the module has.
+    pub(crate) fn reduced(&self) -> Option<&Reduced> {
+        self.0.reduced.as_ref()
     }
 
     pub(crate) fn offsets(&self) -> &VMOffsets {
@@ -314,7 +314,8 @@ fn finish(
     }
     let mut imports = function_imports(&info)?;
     let imports_by_name = ImportIndexes::new(&mut imports);
-    let reduced = references::reduce(&info, artifact.finished_functions());
+    let globals = initial_globals(&info);
+    let reduced = Reduced::new(&info, |it| evaluate(&it.offset_expr, &globals, &info));
     Ok(Module(Arc::new(Inner {
         reduced,
         artifact,

@@ -1,90 +1,196 @@
-//! The functions that an instance must know.
+//! Modules that refer to functions in one way only: they call through tables.
 //!
 //! wasmer keeps 40 bytes per function of the module in every instance, so that each can
-//! be referred to. But compiled code calls functions directly, exports are called by
-//! their addresses (`instance`), and what is in no table, global or element segment is
-//! never referred to, unless code has a `ref.func`, which names a function by its
-//! number. That is rare: a module without is marked when it is compiled, and its
-//! instances are made with those few functions alone, renumbered.
+//! be referred to, and what it takes to hand on each import. But compiled code calls
+//! functions directly, and exports are called by their addresses (`instance`); few
+//! plugins do more than to fill tables when they start and to call through them. They
+//! are marked when they are compiled. wasmer then makes their instances without
+//! functions, and their tables are filled here.
 
+use std::cell::UnsafeCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use wasmer_types::entity::{
-    BoxedSlice, EntityRef as _, PrimaryMap, packed_option::ReservedValue as _,
-};
-use wasmer_types::{CustomSectionIndex, FunctionIndex, GlobalInit, LocalFunctionIndex, ModuleInfo};
-use wasmer_vm::FunctionBodyPtr;
+use wasmer_types::entity::EntityRef as _;
+use wasmer_types::{FunctionIndex, GlobalInit, ModuleInfo, TableIndex, TableInitializer, Type};
+use wasmer_vm::{TableElement, VMCallerCheckedAnyfunc, VMFuncRef, VMFunctionContext, VMInstance};
 
-pub(crate) type Bodies = BoxedSlice<LocalFunctionIndex, FunctionBodyPtr>;
+use crate::arch::import_stub;
+use crate::module::Module;
+use crate::stack::HostBinding;
 
-/// The custom section that marks a module without `ref.func` in its code. It is the
-/// compiler's: the module's own sections are gone by then.
-const MARK: &str = "rust-wasm.no-ref.func";
+/// The custom section that marks a module. It is the compiler's: the module's own
+/// sections are gone by then.
+const MARK: &str = "rust-wasm.calls-through-tables";
 
-#[cfg_attr(
-    not(feature = "cranelift"),
-    expect(dead_code, reason = "marks what is compiled")
-)]
+#[cfg(feature = "cranelift")]
 pub(crate) fn mark(info: &mut ModuleInfo) {
-    let index: CustomSectionIndex = info.custom_sections_data.push(Box::new([]));
+    let index = info.custom_sections_data.push(Box::new([]));
     info.custom_sections.insert(MARK.to_owned(), index);
 }
 
-/// What instances are made from: `info` and `bodies` with those functions only that can
-/// be referred to.
-pub(crate) fn reduce(info: &Arc<ModuleInfo>, bodies: &Bodies) -> (Arc<ModuleInfo>, Bodies) {
-    if !info.custom_sections.contains_key(MARK) {
-        return (info.clone(), bodies.clone());
-    }
-    let imports = info.functions.values().take(info.num_imported_functions);
-    // Without what an instance has no use for, above all names.
-    let mut reduced = ModuleInfo {
-        hash: info.hash,
-        table_initializers: info.table_initializers.clone(),
-        passive_elements: info.passive_elements.clone(),
-        passive_data: info.passive_data.clone(),
-        global_initializers: info.global_initializers.clone(),
-        signatures: info.signatures.clone(),
-        signature_hashes: info.signature_hashes.clone(),
-        functions: imports.copied().collect(),
-        tables: info.tables.clone(),
-        memories: info.memories.clone(),
-        globals: info.globals.clone(),
-        tags: info.tags.clone(),
-        num_imported_functions: info.num_imported_functions,
-        num_imported_tables: info.num_imported_tables,
-        num_imported_memories: info.num_imported_memories,
-        num_imported_tags: info.num_imported_tags,
-        num_imported_globals: info.num_imported_globals,
-        ..ModuleInfo::default()
-    };
-    let mut reduced_bodies = PrimaryMap::new();
-    let mut numbers = vec![FunctionIndex::reserved_value(); info.functions.len()];
+/// Whether code may refer to a function in other ways than by a call, or see what is in
+/// a table.
+#[cfg(feature = "cranelift")]
+pub(crate) fn is_reference(operator: &wasmer::sys::wasmparser::Operator<'_>) -> bool {
+    use wasmer::sys::wasmparser::Operator;
+    matches!(
+        operator,
+        Operator::RefFunc { .. }
+            | Operator::TableGet { .. }
+            | Operator::TableSet { .. }
+            | Operator::TableSize { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. }
+    )
+}
 
-    // Null references have the reserved number, which is no function's.
-    let mut renumber = |function: &mut FunctionIndex| {
-        let Some(local) = info.local_func_index(*function) else {
-            return;
-        };
-        let Some(number) = numbers.get_mut(function.index()) else {
-            return;
-        };
-        if *number == FunctionIndex::reserved_value() {
-            *number = reduced.functions.push(info.functions[*function]);
-            reduced_bodies.push(bodies[local]);
+/// What the instances of a marked module are made from.
+pub(crate) struct Reduced {
+    /// Without functions and what names them.
+    pub(crate) info: Arc<ModuleInfo>,
+    /// For each of the module's table initializers, where it begins.
+    starts: Box<[u32]>,
+    /// How many elements need a place of their own, because their table has none.
+    placed: usize,
+}
+
+impl Reduced {
+    /// Nothing if the module is not marked, or if an initializer must fail: wasmer says
+    /// how. `offset` evaluates an initializer's offset.
+    pub(crate) fn new(
+        info: &ModuleInfo,
+        offset: impl Fn(&TableInitializer) -> Option<i32>,
+    ) -> Option<Self> {
+        let mut globals = info.global_initializers.values();
+        if !info.custom_sections.contains_key(MARK)
+            || globals.any(|global| matches!(global, GlobalInit::RefFunc(_)))
+        {
+            return None;
         }
-        *function = *number;
+        let mut placed = 0;
+        let mut starts = Vec::with_capacity(info.table_initializers.len());
+        for initializer in &info.table_initializers {
+            let table = info.tables.get(initializer.table_index)?;
+            let start = u32::try_from(offset(initializer)?).ok()?;
+            let count = u32::try_from(initializer.elements.len()).ok()?;
+            if start.checked_add(count)? > table.minimum {
+                return None;
+            }
+            if table.ty == Type::FuncRef && !table.is_fixed_funcref_table() {
+                placed += initializer.elements.len();
+            }
+            starts.push(start);
+        }
+        let imports = info.functions.values().take(info.num_imported_functions);
+        // Sizes and types alone.
+        let info = ModuleInfo {
+            passive_data: info.passive_data.clone(),
+            global_initializers: info.global_initializers.clone(),
+            signatures: info.signatures.clone(),
+            signature_hashes: info.signature_hashes.clone(),
+            functions: imports.copied().collect(),
+            tables: info.tables.clone(),
+            memories: info.memories.clone(),
+            globals: info.globals.clone(),
+            tags: info.tags.clone(),
+            num_imported_functions: info.num_imported_functions,
+            num_imported_tables: info.num_imported_tables,
+            num_imported_memories: info.num_imported_memories,
+            num_imported_tags: info.num_imported_tags,
+            num_imported_globals: info.num_imported_globals,
+            ..ModuleInfo::default()
+        };
+        Some(Self {
+            info: Arc::new(info),
+            starts: starts.into_boxed_slice(),
+            placed,
+        })
+    }
+}
+
+/// Table elements to which an instance's tables point.
+pub(crate) type Elements = Vec<UnsafeCell<VMCallerCheckedAnyfunc>>;
+
+/// Fills the tables of an instance.
+///
+/// # Safety
+/// `instance` was just made from `reduced`, which is of `module`, as are `bindings`. All
+/// stay where they are for as long as the instance lives, and so does the result's
+/// buffer.
+pub(crate) unsafe fn fill_tables(
+    instance: &mut VMInstance,
+    reduced: &Reduced,
+    module: &Module,
+    bindings: &[UnsafeCell<HostBinding>],
+) -> Elements {
+    let (info, artifact, vmctx) = (module.info(), module.artifact(), instance.vmctx_ptr());
+    let element = |function: FunctionIndex| {
+        // The number of a null reference is no function's.
+        let signature = info.functions.get(function).copied()?;
+        let (func_ptr, vmctx) = match info.local_func_index(function) {
+            Some(local) => (
+                artifact.finished_functions()[local].0,
+                VMFunctionContext { vmctx },
+            ),
+            None => (
+                (import_stub as *const ()).cast(),
+                VMFunctionContext {
+                    host_env: bindings[function.index()].get().cast(),
+                },
+            ),
+        };
+        Some(VMCallerCheckedAnyfunc {
+            func_ptr,
+            type_signature_hash: artifact.signatures()[signature],
+            vmctx,
+            call_trampoline: artifact.finished_function_call_trampolines()[signature],
+        })
     };
-    for table in &mut reduced.table_initializers {
-        table.elements.iter_mut().for_each(&mut renumber);
-    }
-    for elements in reduced.passive_elements.values_mut() {
-        elements.iter_mut().for_each(&mut renumber);
-    }
-    for global in reduced.global_initializers.values_mut() {
-        if let GlobalInit::RefFunc(function) = global {
-            renumber(function);
+    // A table of fixed size has its elements in the instance.
+    let inline = |table: TableIndex| {
+        let local = info.local_table_index(table)?;
+        let offset = module.offsets().vmctx_fixed_funcref_table_anyfuncs(local)?;
+        // SAFETY: the offset lies in the instance.
+        let elements = unsafe { vmctx.cast::<u8>().add(offset as usize) };
+        Some(elements.cast::<VMCallerCheckedAnyfunc>())
+    };
+
+    for (table, ty) in &info.tables {
+        if let Some(elements) = inline(table) {
+            for index in 0..ty.minimum as usize {
+                // SAFETY: there are so many.
+                unsafe { elements.add(index).write(VMCallerCheckedAnyfunc::null()) };
+            }
         }
     }
-    (Arc::new(reduced), reduced_bodies.into_boxed_slice())
+    let mut placed = Vec::with_capacity(reduced.placed);
+    for (initializer, start) in info.table_initializers.iter().zip(&reduced.starts) {
+        let table = initializer.table_index;
+        let Some(local) = info.local_table_index(table) else {
+            continue;
+        };
+        if info.tables[table].ty != Type::FuncRef {
+            continue; // its elements can only be null, and are
+        }
+        for (index, function) in (*start..).zip(&initializer.elements) {
+            let element = element(*function);
+            if let Some(elements) = inline(table) {
+                let element = element.unwrap_or_else(VMCallerCheckedAnyfunc::null);
+                // SAFETY: `Reduced::new` has checked that it lies within.
+                unsafe { elements.add(index as usize).write(element) };
+                continue;
+            }
+            let reference = element.map(|element| {
+                // Within the capacity, so that those before it stay where they are.
+                placed.push(UnsafeCell::new(element));
+                VMFuncRef(NonNull::from(&placed[placed.len() - 1]).cast())
+            });
+            // Cannot fail, for the same reason.
+            let _ = instance.table_set(local, index, TableElement::FuncRef(reference));
+        }
+    }
+    placed
 }

@@ -1,12 +1,11 @@
-//! References to functions: an instance knows only those that can be referred to, under
-//! other numbers than the module's.
+//! References to functions, in modules that do all that can be done with them, and in
+//! those that only call through tables, whose instances know no functions.
 
-use rust_wasm::{Module, Options, Source};
+use rust_wasm::{Code, Module, Options, Source};
 
 use crate::support::{Guest, binary};
 
-/// Functions that are referred to, in each way there is, lie between others; each
-/// returns its own number.
+/// Functions that are referred to, in each way there is; each returns its own number.
 const MANY: &str = r#"(module
   (import "env" "first" (func $first (result i32)))
   (import "env" "second" (func $second (result i32)))
@@ -67,7 +66,7 @@ fn tables_and_globals_refer_to_the_right_functions() {
         assert_eq!([fixed(1), fixed(2), fixed(4)], [3, 1, 8]);
         assert_eq!([open(0), open(2)], [9, 3]);
         let trap = |export: &str, at: u32| {
-            let error = guest.fails(rust_wasm::Code::Trap, export, &vals![at]);
+            let error = guest.fails(Code::Trap, export, &vals![at]);
             error.message().to_owned()
         };
         assert!(trap("fixed", 3).contains("type"), "{}", trap("fixed", 3));
@@ -88,11 +87,104 @@ fn tables_and_globals_refer_to_the_right_functions() {
     });
 }
 
-/// A module cannot claim for itself to have no `ref.func`.
+/// Tables of fixed size have their elements in another place than those that may grow.
+const CALLED_THROUGH: &str = r#"(module
+  (import "env" "first" (func $first (result i32)))
+  (import "env" "second" (func $second (param i32) (result i32)))
+  (type $number (func (result i32)))
+  (type $increment (func (param i32) (result i32)))
+  (func $two (result i32) (i32.const 2))
+  (func $three (result i32) (i32.const 3))
+  (func $wide (result i64) (i64.const 4))
+  (global $null (mut funcref) (ref.null func))
+  (memory 1)
+  (table $fixed SIZE funcref)
+  (table $foreign 3 externref)
+  (table $empty SIZE funcref)
+  (table $open SIZE funcref)
+  (elem (table $fixed) (i32.const 1) func $three $first $wide $second)
+  (elem (table $open) (i32.add (i32.const 2) (i32.const 3)) func $second $three)
+  (elem (table $foreign) (i32.const 0) externref (ref.null extern))
+  (elem (table $open) (i32.const 0) func $two $three $first $two)
+  (elem (table $open) (i32.const 1) funcref (ref.null func) (ref.func $three))
+  (elem (table $fixed) (i32.const 7) func $two)
+  (elem (table $fixed) (i32.const 8) func)
+  (elem func $two)
+  (elem declare func $three)
+  (start $run)
+  (func $run (i32.store (i32.const 0) (call_indirect $fixed (type $number) (i32.const 7))))
+  (func (export "started") (result i32) (i32.load (i32.const 0)))
+  (func (export "null") (result i32) (ref.is_null (global.get $null)))
+  (func (export "fixed") (param i32) (result i32)
+    (call_indirect $fixed (type $number) (local.get 0)))
+  (func (export "increment") (param i32) (result i32)
+    (call_indirect $fixed (type $increment) (i32.const 9) (local.get 0)))
+  (func (export "empty") (param i32) (result i32)
+    (call_indirect $empty (type $number) (local.get 0)))
+  (func (export "open") (param i32) (result i32)
+    (call_indirect $open (type $number) (local.get 0)))
+  (func (export "open_increment") (param i32) (result i32)
+    (call_indirect $open (type $increment) (i32.const 9) (local.get 0))))"#;
+
+#[test]
+fn calls_through_tables_reach_the_right_functions() {
+    for size in ["8 8", "8", "8 9"] {
+        both(&CALLED_THROUGH.replace("SIZE", size), |module| {
+            let vms: Vec<Guest> = (0..3)
+                .map(|vm: u32| {
+                    Guest::of(module, &Options::default())
+                        .host("first", move || 100 * vm)
+                        .host("second", move |n: u32| 100 * vm + n + 1)
+                        .link()
+                })
+                .collect();
+            for (vm, guest) in (0_u32..).zip(&vms) {
+                let call = |export: &str, at: u32| guest.i32(export, &vals![at]);
+                assert_eq!(guest.i32("started", &[]), 2);
+                assert_eq!(guest.i32("null", &[]), 1);
+                assert_eq!([1, 2, 7].map(|at| call("fixed", at)), [3, 100 * vm, 2]);
+                assert_eq!(call("increment", 4), 100 * vm + 10);
+                assert_eq!([0, 2, 3, 6].map(|at| call("open", at)), [2, 3, 2, 3]);
+                assert_eq!(call("open_increment", 5), 100 * vm + 10);
+                for (export, at, says) in [
+                    ("fixed", 0, "uninitialized"),
+                    ("fixed", 5, "uninitialized"),
+                    ("fixed", 3, "type"),
+                    ("fixed", 4, "type"),
+                    ("increment", 1, "type"),
+                    ("fixed", 8, "table"),
+                    ("fixed", u32::MAX, "table"),
+                    ("empty", 0, "uninitialized"),
+                    ("empty", 8, "table"),
+                    ("open", 1, "uninitialized"),
+                    ("open", 7, "uninitialized"),
+                    ("open", 5, "type"),
+                    ("open", 8, "table"),
+                ] {
+                    let error = guest.fails(Code::Trap, export, &vals![at]);
+                    assert!(error.message().contains(says), "{export} {at}: {error}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn the_sizes_of_tables_are_known_to_code() {
+    let guest = Guest::new(
+        r#"(module (table $fixed 3 3 funcref) (table $open 4 funcref)
+          (func (export "fixed") (result i32) (table.size $fixed))
+          (func (export "open") (result i32) (table.size $open)))"#,
+    );
+    assert_eq!(guest.i32("fixed", &[]), 3);
+    assert_eq!(guest.i32("open", &[]), 4);
+}
+
+/// A module cannot claim for itself only to call through tables.
 #[test]
 fn code_may_refer_to_any_declared_function() {
     const TEXT: &str = r#"(module
-      (@custom "rust-wasm.no-ref.func" "")
+      (@custom "rust-wasm.calls-through-tables" "")
       (type $number (func (result i32)))
       (func (export "one") (result i32) (i32.const 1))
       (func $two (result i32) (i32.const 2))
