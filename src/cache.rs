@@ -36,7 +36,8 @@ pub(crate) fn load(
         Ok(Some(data))
     };
     match read().map_err(|error| unusable(&path, &error))? {
-        Some(data) => serialize::read(&data, Some(bytecode_hash)).map(Some),
+        Some(data) => serialize::read(&data, |it| it.hash == *bytecode_hash)
+            .map(|(engine, artifact, _)| Some((engine, artifact))),
         None => Ok(None),
     }
 }

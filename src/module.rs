@@ -6,7 +6,6 @@ use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use sha2::{Digest as _, Sha256};
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
 use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{
@@ -23,7 +22,7 @@ use crate::memory::{Image, Segment};
 use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
 use crate::references::Reduced;
-use crate::serialize;
+use crate::serialize::{self, BytecodeId};
 use crate::signals;
 
 /// A compiled module. Cheap to clone; usable from any thread.
@@ -43,7 +42,7 @@ struct Inner {
     imports: Vec<Import>,
     imports_by_name: ImportIndexes,
     names: NameSource,
-    bytecode_hash: Option<[u8; 32]>,
+    bytecode: Option<BytecodeId>,
     precompiled: bool,
     rejection: String,
     image: OnceLock<Result<Image>>,
@@ -119,13 +118,13 @@ impl Module {
     /// # Errors
     /// [`Code::InvalidState`] for a module that was loaded without its bytecode.
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let Some(hash) = self.0.bytecode_hash else {
+        let Some(bytecode) = &self.0.bytecode else {
             return Err(Error::new(
                 Code::InvalidState,
                 "a module loaded without its bytecode cannot be serialized",
             ));
         };
-        contain(|| serialize::write(&self.0.artifact, &hash))
+        contain(|| serialize::write(&self.0.artifact, bytecode))
     }
 
     /// Whether the code was loaded rather than compiled.
@@ -238,25 +237,27 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
     };
     let names = NameSource::new(names, section);
     let mut rejection = String::new();
-    let hash: Option<[u8; 32]> = (!bytecode.is_empty()).then(|| Sha256::digest(bytecode).into());
 
     if !precompiled.is_empty() {
-        match serialize::read(precompiled, hash.as_ref()) {
-            Ok((engine, artifact)) => {
-                return finish(engine, artifact, names, hash, true, rejection);
+        let is_right = |it: &BytecodeId| bytecode.is_empty() || it.matches(bytecode);
+        match serialize::read(precompiled, is_right) {
+            Ok((engine, artifact, id)) => {
+                let id = (!bytecode.is_empty()).then_some(id);
+                return finish(engine, artifact, names, id, true, rejection);
             }
             Err(error) if bytecode.is_empty() => return Err(error),
             Err(error) => rejection = error.message().to_owned(),
         }
     }
-    let Some(hash) = hash else {
+    if bytecode.is_empty() {
         return Err(Error::new(Code::InvalidModule, "the module is empty"));
-    };
+    }
+    let id = BytecodeId::of(bytecode);
     let cache = options.cache_dir.as_deref();
     if let Some(dir) = cache {
-        match cache::load(dir, &hash) {
+        match cache::load(dir, &id.hash) {
             Ok(Some((engine, artifact))) => {
-                return finish(engine, artifact, names, Some(hash), true, rejection);
+                return finish(engine, artifact, names, Some(id), true, rejection);
             }
             Ok(None) => {}
             Err(error) => rejection = error.message().to_owned(),
@@ -265,11 +266,11 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
     let (engine, artifact) = compile(bytecode)?;
     if let Some(dir) = cache
         && let Err(error) =
-            serialize::write(&artifact, &hash).and_then(|code| cache::store(dir, &hash, &code))
+            serialize::write(&artifact, &id).and_then(|code| cache::store(dir, &id.hash, &code))
     {
         rejection = error.message().to_owned();
     }
-    finish(engine, artifact, names, Some(hash), false, rejection)
+    finish(engine, artifact, names, Some(id), false, rejection)
 }
 
 fn compile(bytecode: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
@@ -302,7 +303,7 @@ fn finish(
     engine: Engine,
     artifact: Arc<Artifact>,
     names: NameSource,
-    bytecode_hash: Option<[u8; 32]>,
+    bytecode: Option<BytecodeId>,
     precompiled: bool,
     rejection: String,
 ) -> Result<Module> {
@@ -326,7 +327,7 @@ fn finish(
         imports,
         imports_by_name,
         names,
-        bytecode_hash,
+        bytecode,
         precompiled,
         rejection,
         image: OnceLock::new(),
