@@ -78,13 +78,22 @@ impl NameSource {
 /// The contents of the name section, or nothing.
 #[cfg(feature = "cranelift")]
 pub(crate) fn section(bytecode: &[u8]) -> &[u8] {
-    use wasmer::sys::wasmparser::{Parser, Payload};
-    for payload in Parser::new(0).parse_all(bytecode) {
+    use wasmer::sys::wasmparser::{Chunk, Parser, Payload};
+    let mut parser = Parser::new(0);
+    let mut rest = bytecode;
+    while let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) {
+        let mut read = consumed;
         match payload {
-            Ok(Payload::CustomSection(custom)) if custom.name() == "name" => return custom.data(),
-            Ok(_) => {}
-            Err(_) => break,
+            Payload::CustomSection(custom) if custom.name() == "name" => return custom.data(),
+            // Most of the module, and otherwise read function by function.
+            Payload::CodeSectionStart { size, .. } => {
+                parser.skip_section();
+                read += size as usize;
+            }
+            Payload::End(_) => break,
+            _ => {}
         }
+        rest = rest.get(read..).unwrap_or_default();
     }
     &[]
 }
