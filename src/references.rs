@@ -127,14 +127,14 @@ pub(crate) unsafe fn fill_tables(
     bindings: &[UnsafeCell<HostBinding>],
 ) -> Elements {
     let (info, artifact, vmctx) = (module.info(), module.artifact(), instance.vmctx_ptr());
+    let bodies = artifact.finished_functions();
+    let trampolines = artifact.finished_function_call_trampolines();
+    let signatures = artifact.signatures();
     let element = |function: FunctionIndex| {
         // The number of a null reference is no function's.
         let signature = info.functions.get(function).copied()?;
         let (func_ptr, vmctx) = match info.local_func_index(function) {
-            Some(local) => (
-                artifact.finished_functions()[local].0,
-                VMFunctionContext { vmctx },
-            ),
+            Some(local) => (bodies[local].0, VMFunctionContext { vmctx }),
             None => (
                 (import_stub as *const ()).cast(),
                 VMFunctionContext {
@@ -144,9 +144,9 @@ pub(crate) unsafe fn fill_tables(
         };
         Some(VMCallerCheckedAnyfunc {
             func_ptr,
-            type_signature_hash: artifact.signatures()[signature],
+            type_signature_hash: signatures[signature],
             vmctx,
-            call_trampoline: artifact.finished_function_call_trampolines()[signature],
+            call_trampoline: trampolines[signature],
         })
     };
     // A table of fixed size has its elements in the instance.
@@ -175,9 +175,10 @@ pub(crate) unsafe fn fill_tables(
         if info.tables[table].ty != Type::FuncRef {
             continue; // its elements can only be null, and are
         }
+        let inline = inline(table);
         for (index, function) in (*start..).zip(&initializer.elements) {
             let element = element(*function);
-            if let Some(elements) = inline(table) {
+            if let Some(elements) = inline {
                 let element = element.unwrap_or_else(VMCallerCheckedAnyfunc::null);
                 // SAFETY: `Reduced::new` has checked that it lies within.
                 unsafe { elements.add(index as usize).write(element) };
