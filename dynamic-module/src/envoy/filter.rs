@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::abi::{self, BodyStatus, HeadersStatus, TrailersStatus};
 use super::body::Body;
@@ -40,7 +40,8 @@ pub(super) struct Filter {
     pub(super) calls: RefCell<Vec<(u64, u32)>>,
     /// It is too late for calls, which would end with the stream.
     pub(super) ending: Cell<bool>,
-    remote: OnceCell<Arc<Remote>>,
+    /// Made by whichever thread needs it.
+    remote: OnceLock<Arc<Remote>>,
     pub(super) seen: properties::Seen,
 }
 
@@ -71,7 +72,7 @@ impl Filter {
             logged: Cell::new(false),
             calls: RefCell::default(),
             ending: Cell::new(false),
-            remote: OnceCell::new(),
+            remote: OnceLock::new(),
             seen: properties::Seen::default(),
         })
     }
@@ -160,7 +161,7 @@ impl Filter {
     }
 
     pub(super) fn headers_event(&self, direction: Direction, end: bool) -> HeadersStatus {
-        self.note_end(direction, end);
+        self.note_end(direction, end, true);
         let map = match direction {
             Direction::Request => abi::HeaderType::RequestHeader,
             Direction::Response => abi::HeaderType::ResponseHeader,
@@ -183,7 +184,7 @@ impl Filter {
     }
 
     pub(super) fn body_event(&self, direction: Direction, end: bool) -> BodyStatus {
-        self.note_end(direction, end);
+        self.note_end(direction, end, false);
         if self.active.get().is_none() {
             return BodyStatus::Continue;
         }
@@ -208,7 +209,7 @@ impl Filter {
     }
 
     pub(super) fn trailers_event(&self, direction: Direction) -> TrailersStatus {
-        self.note_end(direction, true);
+        self.note_end(direction, true, false);
         if self.active.get().is_none() {
             return TrailersStatus::Continue;
         }
@@ -233,9 +234,9 @@ impl Filter {
         content_type.is_some_and(grpc::is_grpc)
     }
 
-    fn note_end(&self, direction: Direction, end: bool) {
+    fn note_end(&self, direction: Direction, end: bool, at_once: bool) {
         if end && direction == Direction::Request {
-            self.seen.request_is_complete();
+            self.seen.request_is_complete(at_once);
         }
     }
 

@@ -1,7 +1,9 @@
 //! Envoy's filter of one stream, in Rust's types.
 
+use std::cell::RefCell;
+
 use super::abi::{self, BodyType, EnvoyBuffer, EnvoyHeader, FilterPtr, HeaderType};
-use super::abi::{MetadataSource, ModuleBuffer, ModuleHeader, ResetReason};
+use super::abi::{ModuleBuffer, ModuleHeader, ResetReason};
 use super::plugin::RouteConfig;
 use crate::host::abi::MapType;
 use crate::host::proxy::{LocalResponse, OwnedPairs};
@@ -9,38 +11,70 @@ use crate::host::proxy::{LocalResponse, OwnedPairs};
 /// A pointer to Envoy's filter, which is alive; used on the stream's thread. Slices that
 /// come from it live until Envoy's map or buffer changes, or the hook returns: their
 /// lifetime is bound to the handle's borrow, and the host uses each at once.
-pub(super) struct Handle(FilterPtr);
+pub(super) struct Handle {
+    filter: FilterPtr,
+    headers: RefCell<HeaderList>,
+}
+
+/// All headers of a map. One is cheap to ask for; for a second one in the same hook, all
+/// are fetched, since each time Envoy copies the name and searches.
+#[derive(Default)]
+struct HeaderList {
+    map: Option<HeaderType>,
+    list: Vec<EnvoyHeader>,
+}
 
 impl Handle {
     /// # Safety
     /// `filter` is Envoy's filter; the handle is used while it is alive, on its thread.
     pub(super) unsafe fn new(filter: FilterPtr) -> Self {
-        Self(filter)
+        Self {
+            filter,
+            headers: RefCell::default(),
+        }
+    }
+
+    /// To be called whenever Envoy's headers may change: by us, or since a hook ended.
+    pub(super) fn forget_headers(&self) {
+        let mut headers = self.headers.borrow_mut();
+        headers.map = None;
+        headers.list.clear();
     }
 
     pub(super) fn as_ptr(&self) -> FilterPtr {
-        self.0
+        self.filter
     }
 
     pub(super) fn worker_index(&self) -> usize {
         // SAFETY: the filter is alive (as everywhere in this file).
         let index =
-            unsafe { abi::envoy_dynamic_module_callback_http_filter_get_worker_index(self.0) };
+            unsafe { abi::envoy_dynamic_module_callback_http_filter_get_worker_index(self.filter) };
         index as usize
     }
 
     /// What `per_route_config_new` returned for the stream's route, or null.
     pub(super) fn route_config(&self) -> *const RouteConfig {
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_get_most_specific_route_config(self.0) }.cast()
+        unsafe { abi::envoy_dynamic_module_callback_get_most_specific_route_config(self.filter) }
+            .cast()
     }
 
     pub(super) fn header(&self, map: HeaderType, name: &[u8]) -> Option<&[u8]> {
+        let mut headers = self.headers.borrow_mut();
+        if headers.map == Some(map) {
+            if headers.list.is_empty() {
+                self.fetch_headers(map, &mut headers.list);
+            }
+            return find(map, name, &headers.list);
+        }
+        headers.map = Some(map);
+        headers.list.clear();
+        drop(headers);
         let mut value = EnvoyBuffer::EMPTY;
         // SAFETY: the filter is alive; the out pointers are valid.
         unsafe {
             abi::envoy_dynamic_module_callback_http_get_header(
-                self.0,
+                self.filter,
                 map,
                 name.into(),
                 &raw mut value,
@@ -53,28 +87,34 @@ impl Handle {
 
     pub(super) fn header_count(&self, map: HeaderType) -> usize {
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_get_headers_size(self.0, map) }
+        unsafe { abi::envoy_dynamic_module_callback_http_get_headers_size(self.filter, map) }
     }
 
     pub(super) fn headers(&self, map: HeaderType) -> Vec<(&[u8], &[u8])> {
-        let mut headers = vec![EnvoyHeader::EMPTY; self.header_count(map)];
-        // SAFETY: the filter is alive, and there is room for all headers.
-        let got = unsafe {
-            abi::envoy_dynamic_module_callback_http_get_headers(self.0, map, headers.as_mut_ptr())
-        };
-        if !got {
-            return Vec::new();
-        }
+        let mut headers = Vec::new();
+        self.fetch_headers(map, &mut headers);
         // SAFETY: Envoy's, see the type.
         let pair = |it: EnvoyHeader| unsafe { (it.key.bytes(), it.value.bytes()) };
         headers.into_iter().map(pair).collect()
     }
 
+    fn fetch_headers(&self, map: HeaderType, headers: &mut Vec<EnvoyHeader>) {
+        headers.resize(self.header_count(map), EnvoyHeader::EMPTY);
+        let list = headers.as_mut_ptr();
+        // SAFETY: the filter is alive, and there is room for all headers.
+        let got =
+            unsafe { abi::envoy_dynamic_module_callback_http_get_headers(self.filter, map, list) };
+        if !got {
+            headers.clear();
+        }
+    }
+
     pub(super) fn add_header(&self, map: HeaderType, name: &[u8], value: &[u8]) -> bool {
+        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_add_header(
-                self.0,
+                self.filter,
                 map,
                 name.into(),
                 value.into(),
@@ -84,10 +124,11 @@ impl Handle {
 
     /// An empty value removes the header.
     pub(super) fn set_header(&self, map: HeaderType, name: &[u8], value: &[u8]) -> bool {
+        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_set_header(
-                self.0,
+                self.filter,
                 map,
                 name.into(),
                 value.into(),
@@ -97,19 +138,20 @@ impl Handle {
 
     pub(super) fn body_size(&self, body: BodyType) -> usize {
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_get_body_size(self.0, body) }
+        unsafe { abi::envoy_dynamic_module_callback_http_get_body_size(self.filter, body) }
     }
 
     /// The body's pieces.
     pub(super) fn body_chunks(&self, body: BodyType) -> Vec<&[u8]> {
         // SAFETY: the filter is alive.
-        let count =
-            unsafe { abi::envoy_dynamic_module_callback_http_get_body_chunks_size(self.0, body) };
+        let count = unsafe {
+            abi::envoy_dynamic_module_callback_http_get_body_chunks_size(self.filter, body)
+        };
         let mut chunks = vec![EnvoyBuffer::EMPTY; count];
         // SAFETY: the filter is alive, and there is room for all pieces.
         let got = unsafe {
             abi::envoy_dynamic_module_callback_http_get_body_chunks(
-                self.0,
+                self.filter,
                 body,
                 chunks.as_mut_ptr(),
             )
@@ -123,12 +165,14 @@ impl Handle {
 
     pub(super) fn append_body(&self, body: BodyType, data: &[u8]) -> bool {
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_append_body(self.0, body, data.into()) }
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_append_body(self.filter, body, data.into())
+        }
     }
 
     pub(super) fn drain_body(&self, body: BodyType, size: usize) -> bool {
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_drain_body(self.0, body, size) }
+        unsafe { abi::envoy_dynamic_module_callback_http_drain_body(self.filter, body, size) }
     }
 
     /// Whether what was received is what was buffered before.
@@ -137,23 +181,28 @@ impl Handle {
         unsafe {
             match body {
                 BodyType::ReceivedRequest | BodyType::BufferedRequest => {
-                    abi::envoy_dynamic_module_callback_http_received_buffered_request_body(self.0)
+                    abi::envoy_dynamic_module_callback_http_received_buffered_request_body(
+                        self.filter,
+                    )
                 }
                 BodyType::ReceivedResponse | BodyType::BufferedResponse => {
-                    abi::envoy_dynamic_module_callback_http_received_buffered_response_body(self.0)
+                    abi::envoy_dynamic_module_callback_http_received_buffered_response_body(
+                        self.filter,
+                    )
                 }
             }
         }
     }
 
     pub(super) fn send_response(&self, response: &LocalResponse) {
+        self.forget_headers();
         let headers = response.headers.iter();
         let mut headers: Vec<ModuleHeader> =
             headers.map(|(name, value)| header(name, value)).collect();
         // SAFETY: the filter is alive; Envoy copies what it is given.
         unsafe {
             abi::envoy_dynamic_module_callback_http_send_response(
-                self.0,
+                self.filter,
                 response.status,
                 headers.as_mut_ptr(),
                 headers.len(),
@@ -165,12 +214,13 @@ impl Handle {
 
     /// Sends a response that has nothing else.
     pub(super) fn send_response_headers(&self, headers: &OwnedPairs) {
+        self.forget_headers();
         let headers = headers.iter();
         let mut headers: Vec<_> = headers.map(|(name, value)| header(name, value)).collect();
         // SAFETY: the filter is alive; Envoy copies what it is given.
         unsafe {
             abi::envoy_dynamic_module_callback_http_send_response_headers(
-                self.0,
+                self.filter,
                 headers.as_mut_ptr(),
                 headers.len(),
                 true,
@@ -179,20 +229,23 @@ impl Handle {
     }
 
     pub(super) fn continue_decoding(&self) {
+        self.forget_headers();
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_decoding(self.0) }
+        unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_decoding(self.filter) }
     }
 
     pub(super) fn continue_encoding(&self) {
+        self.forget_headers();
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_encoding(self.0) }
+        unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_encoding(self.filter) }
     }
 
     pub(super) fn reset(&self, details: &[u8]) {
+        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_filter_reset_stream(
-                self.0,
+                self.filter,
                 ResetReason::LocalReset,
                 details.into(),
             );
@@ -200,168 +253,34 @@ impl Handle {
     }
 
     pub(super) fn clear_route_cache(&self) {
+        self.forget_headers();
         // SAFETY: the filter is alive.
-        unsafe { abi::envoy_dynamic_module_callback_http_clear_route_cache(self.0) }
+        unsafe { abi::envoy_dynamic_module_callback_http_clear_route_cache(self.filter) }
     }
 
     pub(super) fn set_upstream_host(&self, host: &[u8]) -> bool {
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_set_upstream_override_host(
-                self.0,
+                self.filter,
                 host.into(),
                 false,
             )
         }
     }
+}
 
-    pub(super) fn attribute_string(&self, attribute: u32) -> Option<&[u8]> {
-        let mut value = EnvoyBuffer::EMPTY;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_filter_get_attribute_string(
-                self.0,
-                attribute,
-                &raw mut value,
-            )
-            .then(|| value.bytes())
-        }
+/// The first value of a header. Names are in lower case at Envoy's.
+fn find<'a>(map: HeaderType, mut name: &[u8], list: &[EnvoyHeader]) -> Option<&'a [u8]> {
+    // Envoy's own name for it.
+    if map == HeaderType::RequestHeader && name.eq_ignore_ascii_case(b"host") {
+        name = b":authority";
     }
-
-    pub(super) fn attribute_int(&self, attribute: u32) -> Option<u64> {
-        let mut value = 0;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_filter_get_attribute_int(
-                self.0,
-                attribute,
-                &raw mut value,
-            )
-        }
-        .then_some(value)
-    }
-
-    pub(super) fn attribute_bool(&self, attribute: u32) -> Option<bool> {
-        let mut value = false;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_filter_get_attribute_bool(
-                self.0,
-                attribute,
-                &raw mut value,
-            )
-        }
-        .then_some(value)
-    }
-
-    pub(super) fn cluster_name(&self) -> Option<&[u8]> {
-        let mut value = EnvoyBuffer::EMPTY;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_get_cluster_name(self.0, &raw mut value)
-                .then(|| value.bytes())
-        }
-    }
-
-    pub(super) fn metadata_string(
-        &self,
-        source: MetadataSource,
-        namespace: &[u8],
-        key: &[u8],
-    ) -> Option<&[u8]> {
-        let mut value = EnvoyBuffer::EMPTY;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_get_metadata_string(
-                self.0,
-                source,
-                namespace.into(),
-                key.into(),
-                &raw mut value,
-            )
-            .then(|| value.bytes())
-        }
-    }
-
-    pub(super) fn metadata_number(
-        &self,
-        source: MetadataSource,
-        namespace: &[u8],
-        key: &[u8],
-    ) -> Option<f64> {
-        let mut value = 0.0;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_get_metadata_number(
-                self.0,
-                source,
-                namespace.into(),
-                key.into(),
-                &raw mut value,
-            )
-        }
-        .then_some(value)
-    }
-
-    pub(super) fn metadata_bool(
-        &self,
-        source: MetadataSource,
-        namespace: &[u8],
-        key: &[u8],
-    ) -> Option<bool> {
-        let mut value = false;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_get_metadata_bool(
-                self.0,
-                source,
-                namespace.into(),
-                key.into(),
-                &raw mut value,
-            )
-        }
-        .then_some(value)
-    }
-
-    pub(super) fn filter_state(&self, key: &[u8]) -> Option<&[u8]> {
-        let mut value = EnvoyBuffer::EMPTY;
-        // SAFETY: the filter is alive; the out pointer is valid.
-        unsafe {
-            (abi::envoy_dynamic_module_callback_http_get_filter_state_bytes(
-                self.0,
-                key.into(),
-                &raw mut value,
-            ) || abi::envoy_dynamic_module_callback_http_get_filter_state_typed(
-                self.0,
-                key.into(),
-                &raw mut value,
-            ))
-            .then(|| value.bytes())
-        }
-    }
-
-    /// An object that Envoy's filters read.
-    pub(super) fn set_typed_filter_state(&self, key: &[u8], value: &[u8]) -> bool {
-        // SAFETY: the filter is alive.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_set_filter_state_typed(
-                self.0,
-                key.into(),
-                value.into(),
-            )
-        }
-    }
-
-    pub(super) fn set_filter_state(&self, key: &[u8], value: &[u8]) -> bool {
-        // SAFETY: the filter is alive.
-        unsafe {
-            abi::envoy_dynamic_module_callback_http_set_filter_state_bytes(
-                self.0,
-                key.into(),
-                value.into(),
-            )
-        }
-    }
+    list.iter().find_map(|header| {
+        // SAFETY: Envoy's, see the type.
+        let (key, value) = unsafe { (header.key.bytes(), header.value.bytes()) };
+        key.eq_ignore_ascii_case(name).then_some(value)
+    })
 }
 
 pub(super) fn header(name: &[u8], value: &[u8]) -> ModuleHeader {

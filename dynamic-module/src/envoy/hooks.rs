@@ -141,7 +141,11 @@ pub(super) fn with_filter<T: Copy>(
 ) -> T {
     guard(hook, fallback, || {
         // SAFETY: from `filter_new`, alive, on its thread.
-        unsafe { filter.as_ref() }.map_or(fallback, body)
+        let Some(filter) = (unsafe { filter.as_ref() }) else {
+            return fallback;
+        };
+        filter.handle().forget_headers();
+        body(filter)
     })
 }
 

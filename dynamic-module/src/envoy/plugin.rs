@@ -9,6 +9,7 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use super::abi;
+use super::footprint;
 use super::link::{EnvoyProxy, Link, lock, log};
 use crate::config::node::Node;
 use crate::config::{Code, FailurePolicy, PluginConfig};
@@ -238,6 +239,7 @@ fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String>
         return Ok(program);
     }
     let program = Arc::new(Program::new(code, allow_precompiled)?);
+    footprint::drop_compiler();
     let rejection = program.precompiled_rejection();
     if program.is_precompiled() {
         log(LogLevel::Info, "rust_wasm_module: precompiled code is used");

@@ -5,35 +5,35 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::abi::{HeaderType, MetadataSource};
 use super::filter::Filter;
-use crate::host::{encode_pairs, grpc};
+use crate::host::{clock, encode_pairs, grpc};
 
 /// Where `set_property` puts values, as Envoy's Wasm filter does.
 pub(super) const STATE_PREFIX: &[u8] = b"wasm.";
 
-/// What the filter notes itself.
+/// What the filter notes itself. Times are in nanoseconds.
 pub(super) struct Seen {
-    start: SystemTime,
+    start: u64,
     /// Bytes of request body.
     pub(super) received: Cell<u64>,
     /// How long it took until the request was complete.
-    complete: Cell<Option<Duration>>,
+    complete: Cell<Option<u64>>,
 }
 
 impl Seen {
-    pub(super) fn request_is_complete(&self) {
-        let time = self.start.elapsed().unwrap_or_default();
-        self.complete.set(Some(time));
+    /// `at_once`: it has headers only.
+    pub(super) fn request_is_complete(&self, at_once: bool) {
+        let now = if at_once { self.start } else { clock::real() };
+        self.complete.set(Some(now.saturating_sub(self.start)));
     }
 }
 
 impl Default for Seen {
     fn default() -> Self {
         Self {
-            start: SystemTime::now(),
+            start: clock::real(),
             received: Cell::new(0),
             complete: Cell::new(None),
         }
@@ -125,18 +125,8 @@ pub(super) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]
         [b"request", b"headers_bytes"] => number(map_size(filter, HeaderType::RequestHeader)),
         [b"response", b"headers_bytes"] => number(map_size(filter, HeaderType::ResponseHeader)),
         [b"response", b"grpc_status"] => grpc_status(filter),
-        [b"request", b"time"] => {
-            let time = filter
-                .seen
-                .start
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-        }
-        [b"request", b"duration"] => {
-            let time = filter.seen.complete.get()?;
-            number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-        }
+        [b"request", b"time"] => number(filter.seen.start),
+        [b"request", b"duration"] => number(filter.seen.complete.get()?),
         [b"request", b"size"] => {
             let length = handle.header(HeaderType::RequestHeader, b"content-length");
             match length {

@@ -20,7 +20,7 @@ unsafe impl Sync for Remote {}
 
 impl Remote {
     pub(super) fn new(handle: &Handle) -> Self {
-        // SAFETY: the filter is alive, and this is its thread.
+        // SAFETY: the filter is alive, and Envoy counts references to it atomically.
         let scheduler = unsafe {
             abi::envoy_dynamic_module_callback_http_filter_scheduler_new(handle.as_ptr())
         };

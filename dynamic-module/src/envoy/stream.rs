@@ -40,11 +40,11 @@ impl Stream for Filter {
             local.add(name, value);
             return Ok(());
         }
-        let map = header_type(map).ok_or(Status::BadArgument)?;
         if value.is_empty() {
             left_out(name);
-            return Ok(());
+            return done(self.has_map(map));
         }
+        let map = header_type(map).ok_or(Status::BadArgument)?;
         done(self.handle().add_header(map, name, value))
     }
 

@@ -42,7 +42,6 @@ pub(super) struct Context {
     attached: Cell<Option<NonNull<dyn Stream>>>,
     /// See [`this_thread`].
     thread: usize,
-    remote: Option<Arc<dyn RemoteStream>>,
 }
 
 impl Context {
@@ -56,7 +55,6 @@ impl Context {
             pending_done: Cell::new(false),
             attached: Cell::new(None),
             thread: this_thread(),
-            remote: None,
         }
     }
 
@@ -74,8 +72,10 @@ impl Context {
         Some(unsafe { attached.as_ref() })
     }
 
-    pub(super) fn remote(&self) -> Option<&Arc<dyn RemoteStream>> {
-        self.attached.get().and(self.remote.as_ref())
+    /// The stream, from any thread that has entered the VM.
+    pub(super) fn remote(&self) -> Option<Arc<dyn RemoteStream>> {
+        // SAFETY: as above: to detach it, its own thread must enter the VM.
+        unsafe { self.attached.get()?.as_ref() }.remote()
     }
 
     pub(super) fn detach(&self) {
@@ -121,8 +121,6 @@ impl Vm {
     pub unsafe fn add_stream(&self, root: u32, stream: NonNull<dyn Stream>) -> Option<u32> {
         let plugin = self.find(root)?.plugin.clone();
         let id = self.new_context_id();
-        // SAFETY: by contract.
-        let remote = unsafe { stream.as_ref() }.remote();
         self.insert(Context {
             id,
             root,
@@ -132,7 +130,6 @@ impl Vm {
             pending_done: Cell::new(false),
             attached: Cell::new(Some(stream)),
             thread: this_thread(),
-            remote,
         });
         Some(id)
     }

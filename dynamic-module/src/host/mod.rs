@@ -13,7 +13,7 @@
 //! | `proxy` | the traits that a proxy implements |
 //! | `program`, `sections`, `exports` | compiled code with its imports resolved; the guest's callbacks |
 //! | `vm`, `lock` | one VM: starting, calling, failing; who may use it |
-//! | `memory` | the guest's memory |
+//! | `memory`, `clock` | the guest's memory; the time |
 //! | `context`, `callbacks` | contexts, and calling the plugin |
 //! | `calls`, `grpc` | HTTP and gRPC calls that plugins make |
 //! | `deferred` | what waits until the plugin has returned |
@@ -21,11 +21,12 @@
 //! | `shared` | data and queues that VMs share |
 //!
 //! `unsafe` is at home in `lock` (one thread at a time), `memory` (guest memory),
-//! `context` (the attached stream) and `imports::entry` (the way in from guest code).
+//! `clock` (a system call), `context` (the attached stream) and `imports::entry` (the way in from guest code).
 
 pub mod abi;
 mod callbacks;
 mod calls;
+pub(crate) mod clock;
 mod context;
 mod deferred;
 mod exports;

@@ -158,7 +158,7 @@ pub trait Proxy: Send + Sync {
     }
 }
 
-/// One HTTP stream. Called only on the stream's own thread.
+/// One HTTP stream. Called on the stream's own thread, but for [`Stream::remote`].
 ///
 /// Slices that it returns live until the stream is changed or its callback ends.
 pub trait Stream {
@@ -242,7 +242,8 @@ pub trait Stream {
     }
     /// Carries out what was deferred.
     fn act(&self, action: StreamAction);
-    /// A handle through which another thread can ask for an action.
+    /// A handle through which another thread can ask for an action. Called from that
+    /// thread, while it has entered the VM, which the stream must do before it ends.
     fn remote(&self) -> Option<Arc<dyn RemoteStream>>;
 }
 

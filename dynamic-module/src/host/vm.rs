@@ -1,7 +1,7 @@
 //! One VM: starting it, calling it, and what happens when it fails.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -49,7 +49,7 @@ pub struct Vm {
     this: OnceCell<Weak<SharedVm>>,
     /// The context that stands for the VM itself.
     root: Rc<Context>,
-    pub(super) contexts: RefCell<HashMap<u32, Rc<Context>>>,
+    pub(super) contexts: RefCell<BTreeMap<u32, Rc<Context>>>,
     last_context: Cell<u32>,
     /// Whose callback is running.
     current: RefCell<Rc<Context>>,

@@ -1,8 +1,9 @@
 //! Logging, time, configuration, properties, contexts, streams.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::super::abi::{Direction, HostResult, LogLevel, Status};
+use super::super::clock;
 use super::super::deferred::Deferred;
 use super::super::proxy::StreamAction;
 use super::super::vm::Vm;
@@ -20,8 +21,7 @@ host_functions! {
     }
 
     InCallbacks fn proxy_get_current_time_nanoseconds(vm, time_out: u32) -> HostResult {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        vm.write_u64(time_out, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+        vm.write_u64(time_out, clock::real())
     }
 
     InCallbacks fn proxy_set_tick_period_milliseconds(vm, period: u32) -> HostResult {

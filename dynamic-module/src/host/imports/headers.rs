@@ -35,7 +35,7 @@ host_functions! {
     ) -> HostResult {
         let map = MapType::try_from(map)?;
         let (name, value) = (vm.bytes(name, name_size)?, vm.bytes(value, value_size)?);
-        changeable(&vm.context(), map)?.add_header(map, name, value)
+        of_stream(&vm.context(), map)?.add_header(map, name, value)
     }
 
     InCallbacks fn proxy_replace_header_map_value(
@@ -43,7 +43,7 @@ host_functions! {
     ) -> HostResult {
         let map = MapType::try_from(map)?;
         let (name, value) = (vm.bytes(name, name_size)?, vm.bytes(value, value_size)?);
-        changeable(&vm.context(), map)?.set_header(map, name, value)
+        of_stream(&vm.context(), map)?.set_header(map, name, value)
     }
 
     InCallbacks fn proxy_remove_header_map_value(
@@ -51,7 +51,7 @@ host_functions! {
     ) -> HostResult {
         let map = MapType::try_from(map)?;
         let name = vm.bytes(name, name_size)?;
-        changeable(&vm.context(), map)?.remove_header(map, name)
+        of_stream(&vm.context(), map)?.remove_header(map, name)
     }
 
     InCallbacks fn proxy_get_header_map_pairs(
@@ -114,9 +114,18 @@ fn absent(vm: &Vm, value_out: u32, size_out: u32) -> HostResult {
     Err(Status::NotFound)
 }
 
-fn changeable(context: &Context, map: MapType) -> HostResult<&dyn Stream> {
+/// The stream whose map it is.
+fn of_stream(context: &Context, map: MapType) -> HostResult<&dyn Stream> {
     let stream = context.stream().ok_or(Status::BadArgument)?;
-    if map <= MapType::ResponseTrailers && stream.has_map(map) {
+    if map <= MapType::ResponseTrailers {
+        return Ok(stream);
+    }
+    Err(Status::BadArgument)
+}
+
+fn changeable(context: &Context, map: MapType) -> HostResult<&dyn Stream> {
+    let stream = of_stream(context, map)?;
+    if stream.has_map(map) {
         return Ok(stream);
     }
     Err(Status::BadArgument)

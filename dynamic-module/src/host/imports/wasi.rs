@@ -1,9 +1,8 @@
 //! WASI (preview 1): as much as guest toolchains need to start and to log. There are no
 //! files; standard output and error go to the proxy's log.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::super::abi::{LogLevel, Status};
+use super::super::clock;
 use super::super::memory::size32;
 use super::super::vm::Vm;
 use super::entry::{Return, host_functions};
@@ -265,11 +264,11 @@ host_functions! {
 
     Always fn clock_time_get(vm, clock: u32, _precision: u64, time_out: u32) -> WasiResult {
         let time = match clock {
-            0 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            1 => monotonic(),
+            0 => clock::real(),
+            1 => clock::monotonic(),
             _ => return unsupported(vm),
         };
-        Ok(vm.write_u64(time_out, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))?)
+        Ok(vm.write_u64(time_out, time)?)
     }
 
     Always fn clock_res_get(vm, clock: u32, resolution_out: u32) -> WasiResult {
@@ -344,19 +343,6 @@ fn write(vm: &Vm, fd: u32, parts: u32, count: u32, written_out: u32) -> WasiResu
         vm.log(level, text.strip_suffix(b"\n").unwrap_or(&text));
     }
     Ok(vm.write_u32(written_out, written)?)
-}
-
-/// As Envoy's: since the machine started.
-fn monotonic() -> std::time::Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is there to be written.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
-    std::time::Duration::new(seconds, nanoseconds)
 }
 
 fn random(mut out: &mut [u8]) -> WasiResult {

@@ -132,7 +132,10 @@ impl Stream for MockStream {
         use_them(&pairs);
     }
 
-    fn add_header(&self, _: MapType, name: &[u8], value: &[u8]) -> HostResult {
+    fn add_header(&self, map: MapType, name: &[u8], value: &[u8]) -> HostResult {
+        if !self.has_map(map) {
+            return Err(Status::BadArgument);
+        }
         self.headers
             .borrow_mut()
             .push((name.to_vec(), value.to_vec()));
@@ -144,7 +147,10 @@ impl Stream for MockStream {
         self.add_header(map, name, value)
     }
 
-    fn remove_header(&self, _: MapType, name: &[u8]) -> HostResult {
+    fn remove_header(&self, map: MapType, name: &[u8]) -> HostResult {
+        if !self.has_map(map) {
+            return Err(Status::BadArgument);
+        }
         self.headers.borrow_mut().retain(|(it, _)| it != name);
         Ok(())
     }
