@@ -10,7 +10,7 @@ use super::body::Body;
 use super::handle::Handle;
 use super::link::Link;
 use super::local::LocalReply;
-use super::plugin::{FilterConfig, Instance, WasmPlugin};
+use super::plugin::{FilterConfig, Instance, RouteConfig, WasmPlugin};
 use super::properties;
 use super::remote::Remote;
 use crate::config::FailurePolicy;
@@ -92,6 +92,9 @@ impl Filter {
 
     fn plugin(&self) -> &Arc<WasmPlugin> {
         self.plugin.get_or_init(|| {
+            if !RouteConfig::exist() {
+                return self.default_plugin.clone();
+            }
             // SAFETY: ours; Envoy keeps the route's configuration for as long as the
             // stream has the route.
             let route = unsafe { self.handle.route_config().as_ref() };

@@ -95,10 +95,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     guard("per_route_config_new", std::ptr::null(), || {
         // SAFETY: Envoy's, alive during the hook.
         match WasmPlugin::load(unsafe { config.bytes() }) {
-            Ok(plugin) => {
-                let plugin = Arc::new(plugin);
-                Box::into_raw(Box::new(RouteConfig { plugin }))
-            }
+            Ok(plugin) => Box::into_raw(Box::new(RouteConfig::new(plugin))),
             Err(error) => {
                 log(LogLevel::Error, &format!("rust_wasm_module: {error}"));
                 std::ptr::null()

@@ -2,7 +2,7 @@
 //! and VM key, shared with other plugins of the same key.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Instant;
 
@@ -295,8 +295,24 @@ pub(super) struct RouteConfig {
     pub(super) plugin: Arc<WasmPlugin>,
 }
 
+/// How many there are: without any, streams need not ask Envoy for theirs.
+static ROUTE_CONFIGS: AtomicUsize = AtomicUsize::new(0);
+
+impl RouteConfig {
+    pub(super) fn new(plugin: WasmPlugin) -> Self {
+        ROUTE_CONFIGS.fetch_add(1, Ordering::Relaxed);
+        let plugin = Arc::new(plugin);
+        Self { plugin }
+    }
+
+    pub(super) fn exist() -> bool {
+        ROUTE_CONFIGS.load(Ordering::Relaxed) > 0
+    }
+}
+
 impl Drop for RouteConfig {
     fn drop(&mut self) {
+        ROUTE_CONFIGS.fetch_sub(1, Ordering::Relaxed);
         self.plugin.close();
     }
 }
