@@ -7,6 +7,7 @@ mod support;
 
 mod child;
 mod environment;
+mod guard;
 mod leaks;
 mod neighbours;
 mod signals;
