@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -62,24 +63,41 @@ class Connection(asyncio.Protocol):
                 case h2.events.RequestReceived():
                     self.streams[event.stream_id] = Stream(event.headers)
                 case h2.events.DataReceived():
-                    stream = self.streams[event.stream_id]
-                    stream.body += event.data
-                    if stream.path() == "/test.Service/Chat":
-                        self.chat(event.stream_id)
+                    self.streams[event.stream_id].body += event.data
+                    self.reply(event.stream_id, self.take_body)
                     self.h2.acknowledge_received_data(
                         event.flow_controlled_length, event.stream_id
                     )
                 case h2.events.TrailersReceived():
                     self.streams[event.stream_id].trailers = event.headers
                 case h2.events.StreamEnded():
-                    with suppress(h2.exceptions.ProtocolError):  # reset meanwhile
-                        self.answer(event.stream_id)
+                    self.reply(event.stream_id, self.answer)
                 case h2.events.StreamReset():
                     self.streams.pop(event.stream_id, None)
                 case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                     for stream_id in list(self.streams):
-                        self.send(stream_id)
+                        self.reply(stream_id, self.send)
         self.transport.write(self.h2.data_to_send())
+
+    def reply(self, stream_id: int, step: Callable[[int], None]) -> None:
+        """One stream's step, whose failure must not take the connection's other streams along.
+
+        It fails if the stream was reset meanwhile: the event of that may be yet to come.
+        """
+        if stream_id in self.streams:
+            with suppress(h2.exceptions.ProtocolError):
+                step(stream_id)
+
+    def send_headers(
+        self, stream_id: int, headers: list[tuple[str, str]], end_stream: bool = False
+    ) -> None:
+        self.h2.send_headers(stream_id, headers, end_stream=end_stream)
+        if end_stream:
+            del self.streams[stream_id]
+
+    def take_body(self, stream_id: int) -> None:
+        if self.streams[stream_id].path() == "/test.Service/Chat":
+            self.chat(stream_id)
 
     def answer(self, stream_id: int) -> None:
         stream = self.streams[stream_id]
@@ -108,15 +126,15 @@ class Connection(asyncio.Protocol):
         headers = [(":status", status), ("x-upstream", "here"), ("x-gone", "soon")]
         if not stream.last and status != "204":
             headers.append(("content-length", str(len(body))))
-        self.h2.send_headers(stream_id, headers, end_stream=not body and not stream.last)
         stream.unsent = body
-        self.send(stream_id)
+        self.send_headers(stream_id, headers, end_stream=not body and not stream.last)
+        self.reply(stream_id, self.send)
 
     def chat(self, stream_id: int) -> None:
         """Sends back what came, while the request is not complete."""
         stream = self.streams[stream_id]
         if not stream.answered:
-            self.h2.send_headers(stream_id, GRPC_HEADERS)
+            self.send_headers(stream_id, GRPC_HEADERS)
             stream.answered = True
         if stream.body:
             self.h2.send_data(stream_id, bytes(stream.body))
@@ -124,7 +142,7 @@ class Connection(asyncio.Protocol):
 
     def grpc(self, stream_id: int, method: str) -> None:
         stream = self.streams[stream_id]
-        stream.last = [("grpc-status", "0"), ("x-upstream", "last")]
+        last = [("grpc-status", "0"), ("x-upstream", "last")]
         match method:
             case "Hang":
                 return
@@ -132,10 +150,10 @@ class Connection(asyncio.Protocol):
                 self.chat(stream_id)
             case "Refuse":  # all in one piece of headers
                 end = [("grpc-status", "7"), ("grpc-message", "not you"), ("x-upstream", "only")]
-                self.h2.send_headers(stream_id, [*GRPC_HEADERS[:2], *end], end_stream=True)
+                self.send_headers(stream_id, [*GRPC_HEADERS[:2], *end], end_stream=True)
                 return
             case "Http":
-                self.h2.send_headers(stream_id, [(":status", "404")], end_stream=True)
+                self.send_headers(stream_id, [(":status", "404")], end_stream=True)
                 return
             case "See":  # the request's headers
                 shown = {n: v for n, v in stream.headers if not n.startswith("x-forwarded")}
@@ -146,20 +164,22 @@ class Connection(asyncio.Protocol):
                 stream.unsent = b"".join(frame(b"%d" % n * n) for n in range(5))
             case "Fail":
                 stream.unsent = bytes(stream.body)
-                stream.last = [("grpc-status", "9"), ("grpc-message", "too late")]
+                last = [("grpc-status", "9"), ("grpc-message", "too late")]
             case "Nothing":
                 pass
             case "Statusless":
-                stream.unsent, stream.last = frame(b"message"), []
+                stream.unsent, last = frame(b"message"), []
             case "Garbage":
                 stream.unsent = b"\x77garbage"
             case "Large":
                 stream.unsent = frame(bytes(200_000))
         if method != "Chat":
-            self.h2.send_headers(stream_id, GRPC_HEADERS)
+            self.send_headers(stream_id, GRPC_HEADERS)
+        stream.last = last
         self.send(stream_id)
 
     def send(self, stream_id: int) -> None:
+        """Sends of an answer's body and trailers what the window takes."""
         stream = self.streams[stream_id]
         while stream.unsent:
             window = self.h2.local_flow_control_window(stream_id)
@@ -170,10 +190,10 @@ class Connection(asyncio.Protocol):
             end = not stream.unsent and not stream.last
             self.h2.send_data(stream_id, piece, end_stream=end)
             if end:
+                del self.streams[stream_id]
                 return
         if stream.last:
-            self.h2.send_headers(stream_id, stream.last, end_stream=True)
-            stream.last = []
+            self.send_headers(stream_id, stream.last, end_stream=True)
 
 
 class Upstream:
