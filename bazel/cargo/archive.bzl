@@ -33,7 +33,10 @@ def _cargo_archive_impl(ctx):
             fail("There is no cargo on the path; install one, or name an archive with " +
                  "--repo_env=RUST_WASM_ARCHIVE=...")
         manifest = ctx.path(Label("//:Cargo.toml"))
+        ctx.watch(manifest)
+        ctx.watch(ctx.path(Label("//:Cargo.lock")))
         ctx.watch_tree(manifest.dirname.get_child("src"))
+        flags = ctx.os.environ.get("RUST_WASM_CARGO_FLAGS", "").split(" ")
         target = ctx.path("target")
         _run(
             ctx,
@@ -45,7 +48,8 @@ def _cargo_archive_impl(ctx):
                 "--locked",
                 "--package=envoy-wasm-runtime-rust",
                 "--manifest-path=%s" % manifest,
-            ] + ctx.os.environ.get("RUST_WASM_CARGO_FLAGS", "").split(" "),
+                # "".split(" ") is one empty flag.
+            ] + [flag for flag in flags if flag],
             environment = {"CARGO_TARGET_DIR": str(target)},
         )
         _run(
@@ -67,6 +71,11 @@ cargo_archive = repository_rule(
 Takes the one that the environment variable RUST_WASM_ARCHIVE names, as `make staticlib` made it, or
 else runs the machine's Cargo, with RUST_WASM_CARGO_FLAGS. Bazel's --repo_env sets both.""",
     environ = [
+        # Of tools/prelink.
+        "AR",
+        "LD",
+        "NM",
+        "OBJCOPY",
         "PATH",
         "RUST_WASM_ARCHIVE",
         "RUST_WASM_CARGO_FLAGS",
