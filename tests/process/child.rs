@@ -29,14 +29,14 @@ pub(crate) fn in_child(
     judge(&output);
 }
 
-/// As [`in_child`], which must succeed.
+/// As [`in_child`], which must succeed. A misspelt name would run no test, and succeed too.
 pub(crate) fn alone(test: &str, variables: &[(&str, &str)], body: impl FnOnce()) {
     in_child(test, variables, body, |output| {
+        let said = String::from_utf8_lossy(&output.stdout);
         assert!(
-            output.status.success(),
-            "{}\n{}\n{}",
+            output.status.success() && said.contains("test result: ok. 1 passed"),
+            "{}\n{said}\n{}",
             output.status,
-            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
     });
