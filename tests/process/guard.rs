@@ -61,37 +61,70 @@ fn shapes() -> Vec<(&'static str, String)> {
 
 const FILL: u8 = 0xaa;
 
-/// Puts a mapping below each guard page that has none.
-fn neighbours() -> Vec<&'static [u8]> {
-    const SIZE: usize = 1 << 20;
+/// Where mappings begin that are a page long and allow no access, with larger ones above them
+/// that do: guard pages of stacks. A signal stack is not larger.
+fn guards(stack: usize) -> Vec<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("readable");
-    let mut found = Vec::new();
-    for line in maps.lines() {
-        let (range, rest) = line.split_once(' ').expect("a range");
-        let (start, end) = range.split_once('-').expect("a range");
-        let number = |it| usize::from_str_radix(it, 16).expect("hexadecimal");
-        let (start, end) = (number(start), number(end));
-        if !rest.starts_with("---p") || end - start != 4096 {
-            continue;
-        }
-        // SAFETY: new mappings only.
-        unsafe {
-            let place = libc::mmap(
-                (start - SIZE) as *mut libc::c_void,
-                SIZE,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
-                -1,
-                0,
-            );
-            if place == libc::MAP_FAILED {
-                continue;
-            }
-            libc::memset(place, i32::from(FILL), SIZE);
-            found.push(std::slice::from_raw_parts(place.cast::<u8>(), SIZE));
-        }
+    let number = |it| usize::from_str_radix(it, 16).expect("hexadecimal");
+    let mappings: Vec<_> = maps
+        .lines()
+        .map(|line| {
+            let (range, rest) = line.split_once(' ').expect("a range");
+            let (start, end) = range.split_once('-').expect("a range");
+            (number(start), number(end), rest)
+        })
+        .collect();
+    mappings
+        .windows(2)
+        .filter(|it| it[0].2.starts_with("---p") && it[0].1 - it[0].0 == 4096)
+        .filter(|it| it[1].0 == it[0].1 && it[1].1 - it[1].0 > stack)
+        .map(|it| it[0].0)
+        .collect()
+}
+
+/// Memory of this size, at a given place or anywhere.
+fn map(place: usize, size: usize) -> &'static mut [u8] {
+    let fixed = if place == 0 {
+        0
+    } else {
+        libc::MAP_FIXED_NOREPLACE
+    };
+    // SAFETY: a new mapping only.
+    unsafe {
+        let mapped = libc::mmap(
+            place as *mut libc::c_void,
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | fixed,
+            -1,
+            0,
+        );
+        assert_ne!(mapped, libc::MAP_FAILED);
+        std::slice::from_raw_parts_mut(mapped.cast(), size)
     }
-    found
+}
+
+/// Calls a first guest, and so maps this thread's stacks, with memory right below the guest's.
+/// The system takes the first place from above that is large enough: here a gap that has
+/// room for the guest's stack, not for the thread's others.
+fn neighbours(options: &Options) -> [&'static [u8]; 2] {
+    const SIZE: usize = 1 << 20;
+    const GAP: usize = 256 << 10;
+    let guest = Guest::with(r#"(module (func (export "f")))"#, options);
+    let before = guards(options.guest_stack_bytes);
+    let (low, gap) = map(0, SIZE + GAP).split_at_mut(SIZE);
+    let gap = gap.as_mut_ptr_range();
+    // SAFETY: a part of the mapping, which nobody uses from here on.
+    assert_eq!(unsafe { libc::munmap(gap.start.cast(), GAP) }, 0);
+    guest.results("f", &[]);
+    let stack = guards(options.guest_stack_bytes)
+        .into_iter()
+        .find(|it| !before.contains(it) && (gap.start as usize..gap.end as usize).contains(it))
+        .expect("the guest's stack lies in the gap");
+    let rest = map(gap.start as usize, stack - gap.start as usize);
+    low.fill(FILL);
+    rest.fill(FILL);
+    [low, rest]
 }
 
 #[test]
@@ -101,10 +134,7 @@ fn no_frame_jumps_over_the_guard_page() {
             guest_stack_bytes: 64 << 10,
             ..Options::default()
         };
-        // Maps this thread's stacks.
-        Guest::with(r#"(module (func (export "f")))"#, &options).results("f", &[]);
-        let neighbours = neighbours();
-        assert!(!neighbours.is_empty());
+        let neighbours = neighbours(&options);
         for (name, big) in shapes() {
             println!("{name}");
             let text = format!("(module {DESCENT} {big})");
@@ -130,7 +160,7 @@ fn no_frame_jumps_over_the_guard_page() {
                     overflows(a, b);
                 }
             }
-            let mut bytes = neighbours.iter().copied().flatten();
+            let mut bytes = neighbours.into_iter().flatten();
             assert!(bytes.all(|it| *it == FILL), "{name}");
         }
     });
