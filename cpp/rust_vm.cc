@@ -147,10 +147,9 @@ public:
       return false;
     }
     module_.reset(module);
-    if (!precompiled.empty() && !rust_wasm_module_precompiled(module) &&
-        cmpLogLevel(LogLevel::trace)) {
-      const auto reason = toView(rust_wasm_module_precompiled_rejection(module));
-      integration()->trace(std::string("Precompiled Wasm module not used: ").append(reason));
+    const auto rejection = toView(rust_wasm_module_precompiled_rejection(module));
+    if (!rejection.empty() && cmpLogLevel(LogLevel::trace)) {
+      integration()->trace(std::string("Wasm module: ").append(rejection));
     }
     if (!succeeded(createVm(), "Failed to create Wasm VM")) {
       return false;

@@ -334,6 +334,7 @@ std::unique_ptr<Vm> new_vm(const Limits& limits) {
   options.max_wasm_memory_size_bytes = limits.memory_bytes;
   options.guest_stack_size_bytes = limits.stack_bytes;
   options.call_deadline = std::chrono::milliseconds(limits.deadline_ms);
+  options.code_cache_dir = std::string(limits.code_cache_dir);
   auto state = std::make_unique<Vm::State>(proxy_wasm::createRustVm(std::move(options)));
   state->vm->integration() = std::make_unique<Recorder>();
   return std::make_unique<Vm>(std::move(state));

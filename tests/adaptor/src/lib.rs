@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 #[cxx::bridge(namespace = "adaptor")]
 pub mod ffi {
-    /// Zero takes the adaptor's default.
+    /// Zero and empty take the adaptor's default.
     #[derive(Default)]
     struct Limits {
         memory_bytes: u64,
         stack_bytes: u64,
         deadline_ms: u64,
+        code_cache_dir: String,
     }
 
     /// A word, if there is one to be had.

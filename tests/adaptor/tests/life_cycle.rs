@@ -1,5 +1,9 @@
 //! Loading, linking, cloning, serialising, and what each refuses.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use adaptor_tests::*;
 
 #[test]
@@ -257,8 +261,42 @@ fn a_damaged_precompiled_section_is_not_run() {
         assert!(
             vm.traces()
                 .iter()
-                .any(|line| line.starts_with("Precompiled Wasm module not used"))
+                .any(|line| line.starts_with("Wasm module: precompiled code not used"))
         );
+    }
+}
+
+#[test]
+fn a_code_cache_that_others_may_write_to_is_not_used_and_traced() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).expect("created");
+    let limits = Limits {
+        code_cache_dir: folder.to_str().expect("UTF-8").to_owned(),
+        ..Limits::default()
+    };
+    let traced = |mode: u32| {
+        fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("its owner's");
+        let vm = ffi::new_vm(&limits);
+        vm.set_log_level(TRACE);
+        assert!(vm.load(&wat("add"), &[]), "{:?}", vm.errors());
+        assert!(vm.link("test"));
+        assert_eq!(vm.value("add", &[2, 3]), 5);
+        let mut traces = vm.traces();
+        traces.retain(|it| it.starts_with("Wasm module: "));
+        let files = fs::read_dir(&folder).expect("readable").count();
+        (traces, files)
+    };
+    for _ in 0..2 {
+        let (traces, files) = traced(0o777);
+        assert_eq!((traces.len(), files), (1, 0), "{traces:?}");
+        assert!(
+            traces[0].contains("code cache") && traces[0].contains("writable by nobody else"),
+            "{traces:?}"
+        );
+    }
+    for _ in 0..2 {
+        assert_eq!(traced(0o700), (Vec::new(), 1));
     }
 }
 
