@@ -11,38 +11,53 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
-//! | `module`, `serialize`, `cache` | compiled code and its files |
+//! | `module`, `names`, `serialize`, `cache` | compiled code, its functions' names, its files |
 //! | `vm`, `instance`, `references`, `memory` | a VM, its store, its tables, its linear memory |
+//! | `signature` | what types imports and exports may have |
 //! | `call`, `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
 //! | `interrupt`, `trap`, `error` | stopping a guest; what went wrong and where |
 //! | `options` | limits and environment variables |
 //! | `ffi` | the C ABI |
 //!
-//! `unsafe` is at home in `stack`, `arch` and `libcalls` (the calling path), `memory` (mappings), `signals`,
-//! `instance`, `references` and `vm` (wasmer's low-level interface) and `ffi`.
+//! `unsafe` is denied except in those that say, below, what they need it for.
+#![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "the assembly of the calling path")]
 mod arch;
+#[expect(unsafe_code, reason = "asks libc for the user")]
 mod cache;
+#[expect(unsafe_code, reason = "the calling path")]
 mod call;
 #[cfg(feature = "cranelift")]
 mod checks;
 mod engine;
 mod error;
+#[expect(unsafe_code, reason = "the C ABI")]
 pub mod ffi;
+#[expect(unsafe_code, reason = "wasmer's low-level interface")]
 mod instance;
+#[expect(unsafe_code, reason = "flags that compiled code reads; a signal mask")]
 mod interrupt;
+#[expect(unsafe_code, reason = "the calling path of wasmer's own functions")]
 mod libcalls;
+#[expect(unsafe_code, reason = "mappings")]
 mod memory;
 mod module;
 mod names;
 mod options;
+#[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
 mod references;
+#[expect(unsafe_code, reason = "machine code is taken on trust")]
 mod serialize;
+#[expect(unsafe_code, reason = "signal handlers")]
 mod signals;
 mod signature;
+#[expect(unsafe_code, reason = "the calling path")]
 mod stack;
+#[expect(unsafe_code, reason = "raises traps from the calling path")]
 mod trap;
+#[expect(unsafe_code, reason = "wasmer's low-level interface")]
 mod vm;
 
 pub use call::Value;
