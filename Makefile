@@ -1,6 +1,8 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
 .PHONY: all setup plugins bench staticlib module test test-envoy demo bench-envoy lint format clean
+# What is listed first comes first, setup above all. Cargo uses every core by itself.
+.NOTPARALLEL:
 all: staticlib
 
 CPP = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.cc' '*.h')
@@ -19,7 +21,7 @@ setup:
 plugins: $(addprefix target/plugins/,rust-sdk.wasm rust-hostcalls.wasm assemblyscript.wasm)
 
 # This runtime and wasmtime side by side, and target/bench.json. Some: make bench ONLY=memory
-bench: target/plugins/rust-sdk.wasm target/plugins/assemblyscript.wasm
+bench: setup target/plugins/rust-sdk.wasm target/plugins/assemblyscript.wasm
 	cargo run --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench -- $(ONLY)
 
 # The library for a C or C++ link: plain, and prelinked so that nothing but the C ABI shows.
