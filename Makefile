@@ -10,7 +10,8 @@ STARLARK = $(shell git ls-files --cached --others --exclude-standard '*BUILD' '*
 SCRIPTS = $(shell git grep --untracked --files-with-matches '^.!/bin/bash')
 BUILDIFIER = npx --yes @bazel/buildifier@8.2.1 --lint=warn --warnings=all
 WASI = wasm32-wasip1
-RUST_PLUGINS = $(wildcard tests/plugins/rust-*/Cargo.toml)
+# Outside of the workspace.
+OTHER_PACKAGES = bench/Cargo.toml $(wildcard tests/plugins/rust-*/Cargo.toml)
 AS_PLUGIN = tests/plugins/assemblyscript
 
 # Installs the tools that are missing, and names them.
@@ -57,15 +58,16 @@ test-envoy: setup plugins module target/envoy-venv/ready
 
 lint: setup
 	cargo fmt --all --check
-	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin --check || exit 1; done
+	for package in $(OTHER_PACKAGES); do cargo fmt --manifest-path $$package --check || exit 1; done
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
 	clang-format --dry-run --Werror $(CPP)
 	$(BUILDIFIER) --mode=check $(STARLARK)
 	shellcheck $(SCRIPTS)
 
 format:
 	cargo fmt --all
-	for plugin in $(RUST_PLUGINS); do cargo fmt --manifest-path $$plugin || exit 1; done
+	for package in $(OTHER_PACKAGES); do cargo fmt --manifest-path $$package || exit 1; done
 	clang-format -i $(CPP)
 	$(BUILDIFIER) --mode=fix $(STARLARK)
 

@@ -15,7 +15,9 @@ mod scratch;
 
 use report::Report;
 
-const GROUPS: [(&str, fn(&mut Report)); 5] = [
+type Group = (&'static str, fn(&mut Report));
+
+const GROUPS: [Group; 5] = [
     ("crossing", crossing::run),
     ("instantiate", instantiate::run),
     ("memory", memory::run),

@@ -127,7 +127,8 @@ impl Vm {
             // SAFETY: a C function may ignore its arguments, and the plugins' host
             // functions return an integer or nothing.
             unsafe {
-                let host = std::mem::transmute::<extern "C" fn() -> u64, _>(nothing);
+                let host =
+                    std::mem::transmute::<extern "C" fn() -> u64, unsafe extern "C" fn()>(nothing);
                 vm.define(module, import, host, ptr::null_mut());
             }
         }
