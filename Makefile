@@ -1,6 +1,6 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
-.PHONY: all setup plugins bench staticlib module test test-envoy demo bench-envoy lint format clean
+.PHONY: all setup plugins bench staticlib headless module test test-envoy demo bench-envoy lint format clean
 # What is listed first comes first, setup above all. Cargo uses every core by itself.
 .NOTPARALLEL:
 all: staticlib
@@ -31,6 +31,12 @@ staticlib:
 	cargo build --release --locked $(PACKAGES)
 	tools/prelink target/release/librust_wasm.a target/release/librust_wasm_prelinked.a
 
+# The prelinked library without a compiler, in target/headless/release. A folder of its own, because
+# wasmer has other features there.
+headless:
+	cargo build --release --locked --package envoy-wasm-runtime-rust --no-default-features --target-dir target/headless
+	tools/prelink target/headless/release/librust_wasm.a target/headless/release/librust_wasm_prelinked.a
+
 # The module for an unmodified Envoy: target/release/librust_wasm_module.so.
 module:
 	cargo build --release --locked --package envoy-wasm-dynamic-module
@@ -49,7 +55,7 @@ bench-envoy: setup module target/plugins/rust-sdk.wasm target/plugins/rust-hostc
 # selected packages ask for together: the whole workspace is selected from the start, so that
 # wasmer is built once.
 test: PACKAGES = --workspace
-test: setup plugins staticlib target/envoy-venv/ready
+test: setup plugins staticlib headless target/envoy-venv/ready
 	tools/test
 
 # The same requests to this runtime and to V8 in one stock Envoy.
@@ -60,6 +66,7 @@ lint: setup
 	cargo fmt --all --check
 	for package in $(OTHER_PACKAGES); do cargo fmt --manifest-path $$package --check || exit 1; done
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package envoy-wasm-runtime-rust --no-default-features -- -D warnings
 	cargo clippy --locked --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
 	clang-format --dry-run --Werror $(CPP)
 	$(BUILDIFIER) --mode=check $(STARLARK)

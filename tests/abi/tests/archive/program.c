@@ -34,11 +34,13 @@ static rust_wasm_slice_t slice(const void* data, size_t size) {
 }
 
 int main(void) {
+  rust_wasm_options_t options;
+  check(rust_wasm_options_init(&options));
   rust_wasm_module_t* module = NULL;
-  check(rust_wasm_module_load(slice(kModule, sizeof(kModule)), slice(NULL, 0), NULL, 0, NULL,
+  check(rust_wasm_module_load(slice(kModule, sizeof(kModule)), slice(NULL, 0), NULL, 0, &options,
                               &module));
   rust_wasm_vm_t* vm = NULL;
-  check(rust_wasm_vm_new(module, NULL, &vm));
+  check(rust_wasm_vm_new(module, &options, &vm));
   check(rust_wasm_vm_link(vm, slice("program", 7)));
 
   const uint8_t types[] = {RUST_WASM_I32, RUST_WASM_I32};
