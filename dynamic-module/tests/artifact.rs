@@ -10,10 +10,10 @@ fn root() -> PathBuf {
 }
 
 fn module() -> PathBuf {
-    std::env::var_os("RUST_WASM_MODULE").map_or_else(
-        || root().join("target/release/librust_wasm_module.so"),
-        PathBuf::from,
-    )
+    let folder = std::env::var_os("RUST_WASM_MODULE_DIR");
+    folder
+        .map_or_else(|| root().join("target/release"), PathBuf::from)
+        .join("librust_wasm_module.so")
 }
 
 /// `$ENVOY_BIN`, or the one in `target/envoy-venv`.

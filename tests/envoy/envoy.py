@@ -30,7 +30,9 @@ def module_directory() -> Path:
 
 
 def envoy_binary() -> str:
-    """The real program, without the Python launcher that PyPI's package puts before it."""
+    """$ENVOY_BIN, or PyPI's, without the Python launcher that its package puts before it."""
+    if path := os.environ.get("ENVOY_BIN"):
+        return path
     found = list((ROOT / "target/envoy-venv").glob("lib/python*/site-packages/**/envoy"))
     for path in (p for p in found if p.is_file() and p.read_bytes()[:4] == b"\x7fELF"):
         return str(path)
