@@ -113,7 +113,8 @@ typedef struct rust_wasm_options {
   uint32_t max_table_elements;
   // Frames in an error's backtrace. Default 64.
   uint32_t max_backtrace_frames;
-  // Stack for guest code, bytes, rounded up to pages. Default 1 MiB.
+  // Stack for guest code, bytes, rounded up to pages; a nested call has half of it
+  // at least. Default 1 MiB.
   uint64_t guest_stack_bytes;
   // Longest time for one outermost call, nanoseconds. Default: no deadline.
   uint64_t call_deadline_ns;

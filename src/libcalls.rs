@@ -24,7 +24,7 @@ use crate::arch::library_stub;
 /// needs some 20 KiB.
 pub(crate) const RESERVE: usize = 64 << 10;
 
-pub(crate) const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
+const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
 /// How many exceptions a guest may throw in one outermost call. wasmer keeps each, with
 /// a backtrace, until the store drops it, outside the VM's memory limit.
@@ -104,7 +104,12 @@ unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) ->
 
 /// Whether a library function may start at this stack pointer.
 pub(crate) extern "C" fn has_room(sp: usize) -> bool {
-    sp > RESERVE_TOP.get()
+    room(sp) > 0
+}
+
+/// How many bytes of the current guest stack are left to the guest below `sp`.
+pub(crate) fn room(sp: usize) -> usize {
+    sp.saturating_sub(RESERVE_TOP.get())
 }
 
 /// The payload of a trap raised here. It has no size, so that boxing it does not

@@ -19,7 +19,8 @@ pub struct Options {
     pub max_table_elements: u32,
     /// Frames in a backtrace. `RUST_WASM_MAX_BACKTRACE_FRAMES`, default 64.
     pub max_backtrace_frames: u32,
-    /// Stack for guest code in bytes, at least 64 KiB and at most 64 MiB.
+    /// Stack for guest code in bytes, at least 64 KiB and at most 64 MiB. A nested call has
+    /// half of it at least.
     /// `RUST_WASM_GUEST_STACK_BYTES`, default 1 MiB.
     pub guest_stack_bytes: usize,
     /// Longest time for one outermost call, with a resolution of 1 ms. Nested calls

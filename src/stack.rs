@@ -24,10 +24,15 @@
 //! the ordinary way, in `catch_traps` on the base stack, which jumps back to the host
 //! stack with the outcome; the next call parks a new one.
 //!
+//! A host function may call its VM again (`reenter`): that call runs further down the
+//! same guest stack. If it traps, it ends the coroutine, yet the frames of the outer
+//! calls stay where they are: a new coroutine takes the same stack over and parks in
+//! the same place above them.
+//!
 //! wasmer keeps the current coroutine in thread-locals that only `catch_traps` and
-//! `on_host_stack` set, hence two rules: a thread parks one coroutine at most, and a
-//! call made while guest code is already on the thread (`call_nested`) goes through
-//! `on_host_stack`, which saves and restores them.
+//! `on_host_stack` set, hence two rules: a thread parks one coroutine at most, and any
+//! other call made while guest code is on the thread (`call_nested`: that of another
+//! VM) goes through `on_host_stack`, which saves and restores them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -45,16 +50,23 @@ use crate::libcalls;
 /// (`memory.grow` and the like), never guest or host code.
 const BASE_STACK_BYTES: usize = 256 << 10;
 
-/// How deep guest → host → guest may nest on one thread. Each level holds a guest
-/// stack, so a hostile guest must not choose the depth.
+/// What lies on a guest stack between where its coroutine is parked and where calls
+/// begin. When a coroutine takes over a stack with calls on it, it and any signal
+/// handler that uses the current stack must stay above them.
+const MARGIN: usize = 64 << 10;
+
+/// How deep guest → host → guest may nest on one thread. Each level holds a part of the
+/// host stack, so a hostile guest must not choose the depth.
 const MAX_NESTING: u32 = 64;
 
-/// What the assembly below needs to know of a VM. One per VM, at a stable address.
+/// What the assembly needs to know of a VM. One per VM, at a stable address.
 #[repr(C)]
 pub(crate) struct CallState {
     /// The host stack pointer of the VM's innermost running call: host functions
     /// run below it, and a trap returns to it. 0 when none is running.
     pub(crate) host_sp: usize,
+    /// Where the innermost host function left the guest stack.
+    pub(crate) guest_sp: usize,
     /// Not zero: a host function asked for a trap.
     pub(crate) trap_pending: usize,
 }
@@ -68,6 +80,7 @@ impl CallState {
     pub(crate) const fn new() -> Self {
         Self {
             host_sp: 0,
+            guest_sp: 0,
             trap_pending: 0,
         }
     }
@@ -108,12 +121,18 @@ pub(crate) type Outcome = Result<(), Box<Fault>>;
 pub(crate) struct Parked {
     guest_stack_bytes: usize,
     base: DefaultStack,
-    /// Where calls begin on the guest stack; 0 when no coroutine is parked.
+    /// Where the coroutine waits on the guest stack; 0 when none is parked.
+    parked_sp: usize,
+    /// Where the next call begins, further down.
     pub(crate) guest_sp: usize,
     /// Guest code is on the stack.
     pub(crate) busy: bool,
-    /// Whose `host_sp` to return to.
+    /// Whose call it is, and whose `host_sp` to return to.
     state: *mut CallState,
+    /// Further calls of that VM on the guest stack.
+    reentered: u32,
+    /// Calls on coroutines of their own, made after those.
+    nested: u32,
     /// How the coroutine ended.
     outcome: Outcome,
 }
@@ -122,7 +141,6 @@ thread_local! {
     /// The fast path's view of `OWNER`: null or the thread's parked coroutine. No
     /// destructor, so that reading it is one load.
     static PARKED: Cell<*mut Parked> = const { Cell::new(ptr::null_mut()) };
-    static NESTING: Cell<u32> = const { Cell::new(0) };
     static OWNER: RefCell<ThreadStacks> = const { RefCell::new(ThreadStacks { parked: None, spare: Vec::new() }) };
 }
 
@@ -174,22 +192,26 @@ pub(crate) unsafe fn call(
             parked,
         );
         if exit.trapped != 0 {
-            return trapped(exit.outer_sp);
+            // The next call has to park a new coroutine.
+            PARKED.set(ptr::null_mut());
+            (*parked).busy = false;
+            // The trap may have been another than the one that was asked for.
+            (*state).trap_pending = 0;
+            return trapped(parked, exit.outer_sp);
         }
     }
     Ok(())
 }
 
-/// Undoes what [`call`] did and `enter` could not, and tells why.
+/// Undoes what `enter` did and could not undo, and tells why.
+///
+/// # Safety
+/// `parked` is the thread's; its coroutine has just ended, in a call that `enter` made.
 #[cold]
-fn trapped(outer_sp: usize) -> Outcome {
-    let parked = PARKED.replace(ptr::null_mut());
-    // SAFETY: it is this thread's; its coroutine has just ended, so that the next
-    // call has to park a new one. `state` is of the call that trapped.
+unsafe fn trapped(parked: *mut Parked, outer_sp: usize) -> Outcome {
+    // SAFETY: by contract; `state` is of the call that trapped.
     let outcome = unsafe {
-        let state = (*parked).state;
-        (*state).host_sp = outer_sp;
-        (*parked).busy = false;
+        (*(*parked).state).host_sp = outer_sp;
         std::mem::replace(&mut (*parked).outcome, Ok(()))
     };
     match outcome {
@@ -208,15 +230,87 @@ unsafe fn call_slow(
     values: *mut RawValue,
 ) -> Outcome {
     let parked = PARKED.get();
-    // SAFETY: see `call`.
-    let busy = !parked.is_null() && unsafe { (*parked).busy };
-    if busy || NESTING.get() > 0 {
-        // SAFETY: by contract.
-        return unsafe { call_nested(state, guest_stack_bytes, callee, values) };
+    // SAFETY: see `call`; the callee by contract.
+    unsafe {
+        if !parked.is_null() && (*parked).busy {
+            if (*parked).reentered + (*parked).nested >= MAX_NESTING {
+                let message = format!("calls nest more than {MAX_NESTING} deep");
+                return Err(resource(message));
+            }
+            let on_top = (*parked).nested == 0 && (*parked).state == state;
+            return if on_top && libcalls::room((*state).guest_sp) >= guest_stack_bytes / 2 {
+                reenter(parked, state, callee, values)
+            } else {
+                call_nested(parked, state, guest_stack_bytes, callee, values)
+            };
+        }
     }
     park(guest_stack_bytes)?;
     // SAFETY: by contract; `park` has set what `call` needs, so this is no loop.
     unsafe { call(state, guest_stack_bytes, callee, values) }
+}
+
+/// A call from a host function of the same VM: on the guest stack, below the frames of
+/// the call that runs.
+///
+/// # Safety
+/// As for [`call`]; `parked` is the thread's, and its innermost call, which waits for a
+/// host function, is one of `state`.
+unsafe fn reenter(
+    parked: *mut Parked,
+    state: *mut CallState,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Outcome {
+    // SAFETY: by contract; the guest stack is free below `state.guest_sp`.
+    unsafe {
+        let host_function_sp = (*state).guest_sp;
+        let (parked_sp, outer_begin) = ((*parked).parked_sp, (*parked).guest_sp);
+        // A trap that was asked for before is for the outer call.
+        let outer_trap = std::mem::take(&mut (*state).trap_pending);
+        (*parked).guest_sp = host_function_sp;
+        (*parked).reentered += 1;
+        let exit = enter(
+            state,
+            callee.vmctx,
+            callee.body,
+            values,
+            callee.trampoline,
+            parked,
+        );
+        let outcome = if exit.trapped == 0 {
+            Ok(())
+        } else {
+            let outcome = trapped(parked, exit.outer_sp);
+            take_over(parked, parked_sp);
+            (*parked).state = state;
+            outcome
+        };
+        (*parked).busy = true;
+        (*parked).reentered -= 1;
+        (*parked).guest_sp = outer_begin;
+        (*state).guest_sp = host_function_sp;
+        (*state).trap_pending = outer_trap;
+        outcome
+    }
+}
+
+/// Parks a new coroutine on the stack of the one that has just ended, without touching
+/// the frames that are still on it.
+///
+/// # Safety
+/// `parked` is the thread's; its coroutine has ended, and nothing has run since.
+#[cold]
+unsafe fn take_over(parked: *mut Parked, parked_sp: usize) {
+    // SAFETY: by contract. The stack is the one that wasmer uses next, since it keeps
+    // the last one of each thread. The same functions run on it to the same place, and
+    // what they call stays within `MARGIN`.
+    let opened = unsafe { (*parked).open() };
+    // Not to be had on another stack: going on would return into frames that are lost.
+    // SAFETY: `parked` is live.
+    if opened.is_err() || unsafe { (*parked).parked_sp } != parked_sp {
+        std::process::abort();
+    }
 }
 
 /// Makes this thread ready for calls. Idempotent; only calls with another stack size
@@ -226,7 +320,7 @@ pub(crate) fn warm(guest_stack_bytes: usize) -> Outcome {
     // SAFETY: see `call`.
     let ready = !parked.is_null()
         && unsafe { (*parked).busy || (*parked).guest_stack_bytes == guest_stack_bytes };
-    if ready || NESTING.get() > 0 {
+    if ready {
         return Ok(());
     }
     park(guest_stack_bytes)
@@ -260,9 +354,12 @@ fn park(guest_stack_bytes: usize) -> Outcome {
                 None => owner.parked.insert(Box::new(Parked {
                     guest_stack_bytes,
                     base: base_stack()?,
+                    parked_sp: 0,
                     guest_sp: 0,
                     busy: false,
                     state: ptr::null_mut(),
+                    reentered: 0,
+                    nested: 0,
                     outcome: Ok(()),
                 })),
             };
@@ -291,9 +388,10 @@ impl Parked {
                 run_parked,
                 this.cast(),
             );
-            if (*this).guest_sp == 0 {
+            if (*this).parked_sp == 0 {
                 return std::mem::replace(&mut (*this).outcome, Ok(()));
             }
+            (*this).guest_sp = (*this).parked_sp - MARGIN;
         }
         Ok(())
     }
@@ -305,12 +403,12 @@ impl Parked {
     unsafe fn close(&mut self) {
         let this: *mut Self = self;
         let mut state = CallState::new();
-        // SAFETY: `guest_sp` is where `park_here` waits; `run` comes back to
+        // SAFETY: `parked_sp` is where `park_here` waits; `run` comes back to
         // `state.host_sp`.
         unsafe {
-            if (*this).guest_sp != 0 {
+            if (*this).parked_sp != 0 {
                 (*this).state = &raw mut state;
-                switch(&raw mut state.host_sp, (*this).guest_sp);
+                switch(&raw mut state.host_sp, (*this).parked_sp);
                 (*this).outcome = Ok(());
             }
         }
@@ -327,13 +425,13 @@ unsafe extern "C" fn run_parked(parked: *mut ()) {
         // `park_here` returns when the coroutine is to close.
         let guest_stack_bytes = (*parked).guest_stack_bytes;
         let park_here = move || {
-            declare_stack(guest_stack_bytes);
-            switch(&raw mut (*parked).guest_sp, (*(*parked).state).host_sp);
+            declare_stack(guest_stack_bytes, MARGIN);
+            switch(&raw mut (*parked).parked_sp, (*(*parked).state).host_sp);
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::catch_traps(None, &config, park_here)
         }));
-        (*parked).guest_sp = 0;
+        (*parked).parked_sp = 0;
         (*parked).outcome = flatten(outcome);
         leave((*(*parked).state).host_sp);
     }
@@ -350,17 +448,14 @@ struct NestedCall {
 /// A call while guest code is on this thread, through a coroutine of its own.
 ///
 /// # Safety
-/// As for [`call`].
+/// As for [`call`]; `parked` is the thread's and busy.
 unsafe fn call_nested(
+    parked: *mut Parked,
     state: *mut CallState,
     guest_stack_bytes: usize,
     callee: &Callee,
     values: *mut RawValue,
 ) -> Outcome {
-    let depth = NESTING.get();
-    if depth >= MAX_NESTING {
-        return Err(resource(format!("calls nest more than {MAX_NESTING} deep")));
-    }
     let spare = OWNER
         .try_with(|owner| owner.borrow_mut().spare.pop())
         .ok()
@@ -373,11 +468,11 @@ unsafe fn call_nested(
         values,
         outcome: Ok(()),
     };
-    NESTING.set(depth + 1);
     // SAFETY: by contract for the callee; the base stack is unused, and `run_nested`
     // comes back to `state.host_sp`.
     unsafe {
-        let outer_sp = (*state).host_sp;
+        (*parked).nested += 1;
+        let (outer_sp, outer_guest_sp) = ((*state).host_sp, (*state).guest_sp);
         // A trap that was asked for before is for the outer call.
         let outer_trap = std::mem::take(&mut (*state).trap_pending);
         boot(
@@ -387,9 +482,10 @@ unsafe fn call_nested(
             (&raw mut call).cast(),
         );
         (*state).host_sp = outer_sp;
-        (*state).trap_pending |= outer_trap;
+        (*state).guest_sp = outer_guest_sp;
+        (*state).trap_pending = outer_trap;
+        (*parked).nested -= 1;
     }
-    NESTING.set(depth);
     let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
     call.outcome
 }
@@ -407,7 +503,7 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::on_host_stack(|| {
                 wasmer_vm::catch_traps(None, &config, move || {
-                    declare_stack(guest_stack_bytes);
+                    declare_stack(guest_stack_bytes, 0);
                     call_here(callee.vmctx, callee.body, values, callee.trampoline);
                 })
             })
@@ -428,17 +524,17 @@ fn flatten(outcome: std::thread::Result<Result<(), Trap>>) -> Outcome {
 
 fn config(guest_stack_bytes: usize) -> VMConfig {
     VMConfig {
-        wasm_stack_size: Some(guest_stack_bytes + libcalls::RESERVE),
+        wasm_stack_size: Some(MARGIN + guest_stack_bytes + libcalls::RESERVE),
     }
 }
 
-/// Tells `libcalls` of the guest stack that the caller runs on. Little of it has been
-/// used; what has, counts as the guest's.
+/// Tells `libcalls` of the guest stack that the caller runs on, where the guest's part
+/// begins after `margin`. Little of it has been used; what has, counts as the guest's.
 #[inline(never)]
-fn declare_stack(guest_stack_bytes: usize) {
+fn declare_stack(guest_stack_bytes: usize, margin: usize) {
     let here = 0_u8;
     libcalls::set_stack(
-        (&raw const here).addr(),
+        (&raw const here).addr().saturating_sub(margin),
         guest_stack_bytes + libcalls::RESERVE,
     );
 }

@@ -171,6 +171,7 @@ pub(crate) unsafe extern "C" fn import_stub() {
         ".cfi_def_cfa_register x29",
         "ldr x9, [x0, #{state}]",
         "str x9, [x29, #16]",
+        "str x29, [x9, #{guest_sp}]",
         "ldr x10, [x9, #{host_sp}]",
         "ldr x11, [x0, #{stack_words}]",
         "cbnz x11, 3f",
@@ -215,6 +216,7 @@ pub(crate) unsafe extern "C" fn import_stub() {
         state = const offset_of!(HostBinding, state),
         stack_words = const offset_of!(HostBinding, stack_words),
         host_sp = const offset_of!(CallState, host_sp),
+        guest_sp = const offset_of!(CallState, guest_sp),
         trap_pending = const offset_of!(CallState, trap_pending),
         raise = sym raise_pending,
     )

@@ -162,6 +162,7 @@ pub(crate) unsafe extern "C" fn import_stub() {
         "sub rsp, 16",
         "mov r10, [rdi + {state}]",
         "mov [rbp - 8], r10",
+        "mov [r10 + {guest_sp}], rsp",
         "mov r11, [r10 + {host_sp}]",
         "mov rax, [rdi + {stack_words}]",
         "test rax, rax",
@@ -203,6 +204,7 @@ pub(crate) unsafe extern "C" fn import_stub() {
         state = const offset_of!(HostBinding, state),
         stack_words = const offset_of!(HostBinding, stack_words),
         host_sp = const offset_of!(CallState, host_sp),
+        guest_sp = const offset_of!(CallState, guest_sp),
         trap_pending = const offset_of!(CallState, trap_pending),
         raise = sym raise_pending,
     )

@@ -106,10 +106,10 @@ fn map(place: usize, size: usize) -> &'static mut [u8] {
 
 /// Calls a first guest, and so maps this thread's stacks, with memory right below the guest's.
 /// The system takes the first place from above that is large enough: here a gap that has
-/// room for the guest's stack, not for the thread's others.
+/// room for the signal handlers' stack and the guest's, not for the thread's base stack.
 fn neighbours(options: &Options) -> [&'static [u8]; 2] {
     const SIZE: usize = 1 << 20;
-    const GAP: usize = 256 << 10;
+    const GAP: usize = 320 << 10;
     let guest = Guest::with(r#"(module (func (export "f")))"#, options);
     let before = guards(options.guest_stack_bytes);
     let (low, gap) = map(0, SIZE + GAP).split_at_mut(SIZE);

@@ -97,6 +97,96 @@ fn traps_at_the_deepest_level_unwind_one_level_only() {
     }
 }
 
+/// `sum` calls the host below that many frames, and then needs what is in each of them.
+#[test]
+fn frames_survive_a_trap_of_a_call_below_them_on_their_stack() {
+    let guest = Guest::unlinked(
+        r#"(module
+          (import "env" "host" (func $host (param i32) (result i32)))
+          (func $sum (export "sum") (param $depth i32) (param $nest i32) (result i32)
+            (local $mine i32)
+            (local.set $mine (i32.mul (local.get $depth) (i32.const 3)))
+            (if (result i32) (local.get $depth)
+              (then (i32.add (local.get $mine)
+                (call $sum (i32.sub (local.get $depth) (i32.const 1)) (local.get $nest))))
+              (else (call $host (local.get $nest)))))
+          (func (export "trap") (unreachable))
+          (func $deeper (export "overflow") (call $deeper) (call $deeper)))"#,
+    );
+    let me = guest.pointer();
+    let other = Guest::of(
+        &crate::support::module(PING),
+        &Options {
+            guest_stack_bytes: 2 << 20,
+            ..Options::default()
+        },
+    )
+    .host("host", |n: u32| n)
+    .link();
+    let guest = guest
+        .host("host", move |left: u32| {
+            let inner = match left {
+                0 => 0,
+                _ => me.i32("sum", &vals![left, left - 1]).expect("returns"),
+            };
+            for export in ["trap", "overflow"] {
+                failure(Code::Trap, me.try_call(export, &[]));
+                failure(Code::Trap, other.try_call(export, &vals![0_u32]));
+                assert_eq!(other.i32("ping", &vals![7_u32]), 8);
+            }
+            inner + 1
+        })
+        .link();
+    let sum = |depth: u32| 3 * depth * (depth + 1) / 2;
+    let below: u32 = (1..=5).map(sum).sum();
+    for depth in [0, 1, 10, 1000] {
+        for _ in 0..10 {
+            let result = guest.i32("sum", &vals![depth, 5_u32]);
+            assert_eq!(result, sum(depth) + below + 6, "{depth}");
+        }
+    }
+    assert!(!guest.vm().is_running());
+}
+
+/// A call from a host function has room whatever its caller has used up.
+#[test]
+fn a_nested_call_has_half_a_stack_at_least() {
+    let guest = Guest::unlinked(
+        r#"(module
+          (import "env" "host" (func $host (param i32) (result i32)))
+          (func $dive (export "dive") (param $depth i32) (result i32)
+            (if (result i32) (local.get $depth)
+              (then (i32.add (i32.const 1)
+                (call $dive (i32.sub (local.get $depth) (i32.const 1)))))
+              (else (call $host (i32.const 0)))))
+          (func $flat (export "flat") (param $depth i32) (result i32)
+            (if (result i32) (local.get $depth)
+              (then (i32.add (i32.const 1)
+                (call $flat (i32.sub (local.get $depth) (i32.const 1)))))
+              (else (i32.const 0)))))"#,
+    );
+    let me = guest.pointer();
+    let seen: Rc<Cell<u32>> = Rc::default();
+    let depth = seen.clone();
+    let guest = guest
+        .host("host", move |_: u32| {
+            me.i32("flat", &vals![depth.get()]).expect("room")
+        })
+        .link();
+    let (mut fits, mut overflows) = (0, 1_000_000);
+    while fits + 1 < overflows {
+        let middle = (fits + overflows) / 2;
+        match guest.try_call("flat", &vals![middle]) {
+            Ok(_) => fits = middle,
+            Err(_) => overflows = middle,
+        }
+    }
+    seen.set(fits * 45 / 100);
+    for caller in (0..fits * 9 / 10).step_by(fits as usize / 50) {
+        assert_eq!(guest.i32("dive", &vals![caller]), caller + seen.get());
+    }
+}
+
 #[test]
 fn growing_memory_works_at_the_deepest_level() {
     let guest = Guest::unlinked(PING);
