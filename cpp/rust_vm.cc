@@ -294,7 +294,10 @@ private:
       return error;
     }
     // Whoever built the host may have set its limit; who runs it has the last word.
-    static const bool set_by_operator = std::getenv("RUST_WASM_MAX_MEMORY_BYTES") != nullptr;
+    static const bool set_by_operator = [] {
+      const char* value = std::getenv("RUST_WASM_MAX_MEMORY_BYTES");
+      return value != nullptr && *value != '\0';
+    }();
     if (!set_by_operator) {
       out.max_memory_bytes = PROXY_WASM_HOST_MAX_WASM_MEMORY_SIZE_BYTES;
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,7 +49,10 @@ pub(crate) fn store(dir: &Path, bytecode_hash: &[u8; 32], code: &[u8]) -> Result
     let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
     let partial = target.with_extension(format!("{}-{unique}.partial", std::process::id()));
     let write = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)?;
         check_owner("folder", &fs::metadata(dir)?)?;
         let mut file: File = OpenOptions::new()
             .write(true)

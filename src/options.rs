@@ -1,5 +1,6 @@
 //! Limits and settings, and the environment variables that give their defaults.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Options {
     pub fn from_env() -> Result<&'static Self> {
         static OPTIONS: OnceLock<Result<Options>> = OnceLock::new();
         OPTIONS
-            .get_or_init(|| Self::from_variables(|name| std::env::var(name).ok()))
+            .get_or_init(|| Self::from_variables(std::env::var_os))
             .as_ref()
             .map_err(Clone::clone)
     }
@@ -63,14 +64,15 @@ impl Options {
     ///
     /// # Errors
     /// As [`Options::from_env`].
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub fn from_variables(variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Self> {
         fn number<T: std::str::FromStr>(
-            variable: &impl Fn(&str) -> Option<String>,
-            name: &str,
+            variable: &impl Fn(&'static str) -> Option<OsString>,
+            name: &'static str,
             target: &mut T,
         ) -> Result<()> {
             if let Some(text) = variable(name).filter(|it| !it.is_empty()) {
-                *target = text.trim().parse().map_err(|_| {
+                let number = text.to_str().and_then(|it| it.trim().parse().ok());
+                *target = number.ok_or_else(|| {
                     Error::new(
                         Code::InvalidArgument,
                         format!("{name} is not a whole number in range: {text:?}"),

@@ -11,7 +11,7 @@ use crate::support::{failure, says};
 fn parse(variables: &[(&str, &str)]) -> Result<Options> {
     Options::from_variables(|name| {
         let found = variables.iter().find(|(key, _)| *key == name);
-        found.map(|(_, value)| (*value).to_owned())
+        found.map(|(_, value)| value.into())
     })
 }
 
@@ -73,6 +73,22 @@ fn a_variable_that_does_not_parse_is_named() {
         says(&error, name);
         says(&error, value);
     }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_not_taken_for_absent() {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let parse = |name: &'static str| {
+        Options::from_variables(|it| {
+            (it == name).then(|| std::ffi::OsString::from_vec(b"/5\xff".to_vec()))
+        })
+    };
+    let error = failure(Code::InvalidArgument, parse("RUST_WASM_CALL_DEADLINE_MS"));
+    says(&error, "RUST_WASM_CALL_DEADLINE_MS");
+    let options = parse("RUST_WASM_CACHE_DIR").expect("any bytes are a path");
+    let dir = options.cache_dir.expect("set");
+    assert_eq!(dir.as_os_str().as_encoded_bytes(), b"/5\xff");
 }
 
 #[test]
