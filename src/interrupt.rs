@@ -7,7 +7,7 @@
 //! shared between VMs, and no signal is used.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmer_types::entity::EntityRef as _;
@@ -110,7 +110,8 @@ impl Interrupt {
         let deadline = WATCHDOG
             .ticks
             .load(Ordering::Relaxed)
-            .saturating_add(ticks + 1);
+            .saturating_add(ticks)
+            .saturating_add(1);
         self.deadline
             .store(deadline.min(FIRED - 1), Ordering::Relaxed);
         // Either this sees the watchdog asleep or the watchdog sees the deadline.
@@ -172,7 +173,7 @@ struct Watchdog {
 
 struct WatchdogState {
     started: bool,
-    watched: Vec<Weak<Interrupt>>,
+    watched: Vec<Arc<Interrupt>>,
 }
 
 static WATCHDOG: Watchdog = Watchdog {
@@ -200,7 +201,7 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
             })?;
         state.started = true;
     }
-    state.watched.push(Arc::downgrade(interrupt));
+    state.watched.push(interrupt.clone());
     Ok(())
 }
 
@@ -250,11 +251,10 @@ impl WatchdogState {
     /// Returns whether any deadline is running.
     fn check(&mut self, tick: u64) -> bool {
         let mut running = false;
+        // Those that nobody else has are of VMs that are gone.
         self.watched.retain(|interrupt| {
-            interrupt
-                .upgrade()
-                .inspect(|it| running |= it.check(tick))
-                .is_some()
+            running |= interrupt.check(tick);
+            Arc::strong_count(interrupt) > 1
         });
         running
     }
