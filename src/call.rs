@@ -56,6 +56,8 @@ pub struct RawFunc {
     pub(crate) callee: Callee,
     /// Parameters or results, whichever are more.
     pub(crate) slots: usize,
+    /// Parameters that are references to functions or exceptions.
+    pub(crate) references: Box<[usize]>,
 }
 
 impl Vm {
@@ -66,8 +68,9 @@ impl Vm {
     /// # Errors
     /// [`Code::Trap`], [`Code::HostTrap`] or [`Code::Interrupt`], with a backtrace;
     /// [`Code::Resource`] if calls nest too deeply or no stack can be had;
-    /// [`Code::InvalidArgument`] for too few slots or another VM's id. The contents
-    /// of `values` are then unspecified.
+    /// [`Code::InvalidArgument`] for too few slots, another VM's id, or a reference to
+    /// a function or an exception that is not null: the host has none to pass. The
+    /// contents of `values` are then unspecified.
     pub fn call(&self, func: FuncId, values: &mut [Value]) -> Result<()> {
         let Some(func) = self.raw_func(func) else {
             return Err(Error::new(
@@ -85,6 +88,14 @@ impl Vm {
                     values.len(),
                     func.slots
                 ),
+            ));
+        }
+        // SAFETY: every bit pattern is a slot.
+        let is_null = |index: &usize| unsafe { values[*index].slot } == [0; 2];
+        if !func.references.iter().all(is_null) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "a reference that is not null",
             ));
         }
         // SAFETY: enough slots; the VM is borrowed for the call.
@@ -119,7 +130,7 @@ impl RawFunc {
     /// As for [`Self::call`].
     #[cold]
     unsafe fn call_outermost(&self, vm: &Inner, values: *mut Value) -> Result<()> {
-        libcalls::reset_exceptions();
+        let outer_spent = libcalls::replace_spent(vm.spent.get());
         if vm.deadline_ticks != 0 {
             vm.interrupt.arm(vm.deadline_ticks);
         }
@@ -127,7 +138,12 @@ impl RawFunc {
         let outcome = unsafe { self.enter(vm, values) };
         let late = vm.deadline_ticks != 0 && vm.interrupt.disarm();
         let result = outcome.map_err(|fault| failure(vm, *fault, late));
-        vm.drop_exceptions();
+        let spent = libcalls::replace_spent(outer_spent);
+        if vm.drop_exceptions() {
+            vm.spent.set(0);
+        } else {
+            vm.spent.set(spent);
+        }
         result
     }
 
@@ -161,6 +177,12 @@ fn refusal(vm: &Inner) -> Error {
 
 #[cold]
 fn failure(vm: &Inner, fault: Fault, late: bool) -> Error {
+    let error = explain(vm, fault, late);
+    vm.drop_pending_traps();
+    error
+}
+
+fn explain(vm: &Inner, fault: Fault, late: bool) -> Error {
     let trap = match fault {
         Fault::Trap(trap) => trap,
         Fault::Panic(payload) => {

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
-use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
+use wasmer_types::{
+    GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, SignatureIndex, Type,
+};
 
 use crate::interrupt::FLAGS;
 use crate::references;
@@ -109,9 +111,22 @@ fn check_tables(info: &ModuleInfo) -> Result<(), MiddlewareError> {
     Ok(())
 }
 
+/// Every VM has a copy of each tag's type, and every exception has its parameters.
+fn check_tags(info: &ModuleInfo) -> Result<(), MiddlewareError> {
+    const MAX: usize = 1000;
+    const MAX_PARAMETERS: usize = 16;
+    let parameters = |it: &SignatureIndex| info.signatures[*it].params().len();
+    if info.tags.len() > MAX || info.tags.values().any(|it| parameters(it) > MAX_PARAMETERS) {
+        let message = format!("more than {MAX} tags, or one of more than {MAX_PARAMETERS} values");
+        return Err(MiddlewareError::new("limits", message));
+    }
+    Ok(())
+}
+
 impl ModuleMiddleware for InterruptChecks {
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
         check_tables(info)?;
+        check_tags(info)?;
         // Debug sections and names would be copied into every precompiled module and
         // parsed whenever it is loaded; `names` keeps what backtraces need.
         info.custom_sections.clear();

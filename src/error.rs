@@ -52,11 +52,9 @@ impl Error {
 
     /// Makes an error with a formatted guest backtrace (see [`Error::backtrace`]).
     pub fn with_backtrace(code: Code, message: impl Into<String>, backtrace: String) -> Self {
-        // A message is one line, whatever a guest managed to put into it.
-        let message = message.into().replace(['\n', '\r'], " ");
         Self(Box::new(Inner {
             code,
-            message,
+            message: one_line(&message.into()),
             backtrace,
         }))
     }
@@ -79,7 +77,7 @@ impl Error {
 
     /// The same error with words in front of the message.
     pub(crate) fn context(mut self, prefix: impl fmt::Display) -> Self {
-        self.0.message = format!("{prefix}: {}", self.0.message);
+        self.0.message = one_line(&format!("{prefix}: {}", self.0.message));
         self
     }
 }
@@ -96,14 +94,24 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Turns a panic's payload into an error. Every entry into the engine goes through
-/// here, since a panic must never reach the proxy.
-pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Error {
-    let text = payload
+/// A message is one line without control characters, whatever a guest put into it.
+fn one_line(message: &str) -> String {
+    message.replace(char::is_control, " ")
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
+        .unwrap_or("no message")
+}
+
+/// Turns a panic's payload into an error. Every entry into the engine goes through
+/// here, since a panic must never reach the proxy.
+pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic_message(payload);
     Error::new(
         Code::Panic,
         format!("panic in the WebAssembly runtime: {text}"),

@@ -26,35 +26,49 @@ pub(crate) const RESERVE: usize = 64 << 10;
 
 const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
-/// How many exceptions a guest may throw in one outermost call. wasmer keeps each, with
-/// a backtrace, until the store drops it, outside the VM's memory limit.
-const MAX_EXCEPTIONS: u32 = 10_000;
+/// What a guest may spend on exceptions in one outermost call. wasmer keeps each, with a
+/// backtrace, until the store drops it, outside the VM's memory limit: less than 1 KiB
+/// for each of these.
+const EXCEPTION_BUDGET: usize = 100_000;
+
+/// What an exception costs of that, besides the stack that its backtrace covers.
+const EXCEPTION_COST: usize = 10;
+const STACK_BYTES_PER_COST: usize = 256;
 
 thread_local! {
-    /// Exceptions of the running outermost call.
-    static EXCEPTIONS: Cell<u32> = const { Cell::new(0) };
+    /// What the running outermost call has spent on exceptions.
+    static SPENT: Cell<usize> = const { Cell::new(0) };
 
-    /// Where the reserve of the current guest stack begins.
-    static RESERVE_TOP: Cell<usize> = const { Cell::new(0) };
+    static STACK: Cell<GuestStack> = const { Cell::new(GuestStack { top: 0, reserve_top: 0 }) };
 }
 
-/// Declares a guest stack current, of which `size` bytes lie below `sp`.
+/// The guest's part of the current guest stack, and below it the reserve.
+#[derive(Clone, Copy)]
+pub(crate) struct GuestStack {
+    top: usize,
+    reserve_top: usize,
+}
+
+/// Declares a guest stack current, of which the guest may use `size` bytes below `sp`.
 pub(crate) fn set_stack(sp: usize, size: usize) {
-    RESERVE_TOP.set(sp.saturating_sub(size) + RESERVE);
+    STACK.set(GuestStack {
+        top: sp,
+        reserve_top: sp.saturating_sub(size),
+    });
 }
 
 /// The current guest stack, for [`restore`].
-pub(crate) fn current() -> usize {
-    RESERVE_TOP.get()
+pub(crate) fn current() -> GuestStack {
+    STACK.get()
 }
 
-pub(crate) fn restore(stack: usize) {
-    RESERVE_TOP.set(stack);
+pub(crate) fn restore(stack: GuestStack) {
+    STACK.set(stack);
 }
 
-/// Starts counting exceptions afresh.
-pub(crate) fn reset_exceptions() {
-    EXCEPTIONS.set(0);
+/// Sets what has been spent on exceptions; returns what it was.
+pub(crate) fn replace_spent(spent: usize) -> usize {
+    SPENT.replace(spent)
 }
 
 /// The stubs' targets: wasmer's own functions.
@@ -90,10 +104,12 @@ unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) ->
     type AllocException = unsafe extern "C" fn(*mut VMContext, u32) -> u32;
     const INDEX: usize =
         VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
-    EXCEPTIONS.set(EXCEPTIONS.get() + 1);
+    let here = 0_u8;
+    let in_use = STACK.get().top.saturating_sub((&raw const here).addr());
+    SPENT.set(SPENT.get() + EXCEPTION_COST + in_use / STACK_BYTES_PER_COST);
     // SAFETY: as for `raise_no_room`; and the stub passes on to a function of this type.
     unsafe {
-        if EXCEPTIONS.get() > MAX_EXCEPTIONS {
+        if SPENT.get() > EXCEPTION_BUDGET {
             wasmer_vm::raise_user_trap(Box::new(Refusal::<false>));
         }
         let stub =
@@ -109,7 +125,7 @@ pub(crate) extern "C" fn has_room(sp: usize) -> bool {
 
 /// How many bytes of the current guest stack are left to the guest below `sp`.
 pub(crate) fn room(sp: usize) -> usize {
-    sp.saturating_sub(RESERVE_TOP.get())
+    sp.saturating_sub(STACK.get().reserve_top)
 }
 
 /// The payload of a trap raised here. It has no size, so that boxing it does not

@@ -289,6 +289,18 @@ impl GuestMemory {
     }
 }
 
+impl Drop for GuestMemory {
+    /// The VM may outlive its memory: if linking it failed.
+    fn drop(&mut self) {
+        let none = VMMemoryDefinition {
+            base: ptr::null_mut(),
+            current_length: 0,
+        };
+        // SAFETY: by the contract of `new`.
+        unsafe { self.published.write(none) };
+    }
+}
+
 fn bytes(pages: Pages) -> usize {
     pages.0 as usize * WASM_PAGE_SIZE
 }

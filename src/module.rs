@@ -263,7 +263,11 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
             Err(error) => rejection = error.message().to_owned(),
         }
     }
-    let (engine, artifact) = compile(bytecode)?;
+    let (engine, artifact) = compile(bytecode).map_err(|error| match rejection.as_str() {
+        "" => error,
+        // Without a compiler this is what matters.
+        why => Error::new(error.code(), format!("{} ({why})", error.message())),
+    })?;
     if let Some(dir) = cache
         && let Err(error) =
             serialize::write(&artifact, &id).and_then(|code| cache::store(dir, &id.hash, &code))

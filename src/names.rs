@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 #[derive(Clone, Debug, Default)]
 pub struct FunctionNames {
     text: Vec<u8>,
-    /// Function index, and where its name begins and ends. Sorted when looked up.
+    /// Function index, and where its name begins and ends.
     entries: Vec<(u32, usize, usize)>,
 }
 

@@ -44,6 +44,7 @@ use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
 use crate::arch::{boot, call_here, enter, leave, switch};
+use crate::error::panic_message;
 use crate::libcalls;
 
 /// Base stacks run `catch_traps` and the engine's own library calls
@@ -328,7 +329,6 @@ pub(crate) fn warm(guest_stack_bytes: usize) -> Outcome {
 
 /// Parks a coroutine with a guest stack of this size. None may be busy.
 fn park(guest_stack_bytes: usize) -> Outcome {
-    let ending = |_| resource("this thread is ending and cannot run guests any more");
     if PARKED.get().is_null() {
         // Makes wasmer register its thread-locals before `OWNER`, so that they are
         // still there when `OWNER` is dropped at the end of the thread.
@@ -336,8 +336,8 @@ fn park(guest_stack_bytes: usize) -> Outcome {
             // SAFETY: the closure does nothing.
             unsafe { wasmer_vm::catch_traps(None, &config(guest_stack_bytes), || ()) }
         })
-        .map_err(ending)?
-        .map_err(|trap| Box::new(Fault::Trap(trap)))?;
+        .map_err(|panic| no_stack(panic_message(&*panic)))?
+        .map_err(|trap| no_stack(&trap.to_string()))?;
     }
     OWNER
         .try_with(|owner| {
@@ -369,7 +369,7 @@ fn park(guest_stack_bytes: usize) -> Outcome {
             PARKED.set(&raw mut **parked);
             Ok(())
         })
-        .map_err(|_| ending(Box::new(())))?
+        .map_err(|_| resource("this thread is ending and cannot run guests any more"))?
 }
 
 impl Parked {
@@ -389,7 +389,8 @@ impl Parked {
                 this.cast(),
             );
             if (*this).parked_sp == 0 {
-                return std::mem::replace(&mut (*this).outcome, Ok(()));
+                return std::mem::replace(&mut (*this).outcome, Ok(()))
+                    .map_err(|fault| before_the_guest(*fault));
             }
             (*this).guest_sp = (*this).parked_sp - MARGIN;
         }
@@ -442,6 +443,8 @@ struct NestedCall {
     guest_stack_bytes: usize,
     callee: Callee,
     values: *mut RawValue,
+    /// The guest has its stack.
+    started: bool,
     outcome: Outcome,
 }
 
@@ -466,6 +469,7 @@ unsafe fn call_nested(
         guest_stack_bytes,
         callee: *callee,
         values,
+        started: false,
         outcome: Ok(()),
     };
     // SAFETY: by contract for the callee; the base stack is unused, and `run_nested`
@@ -487,7 +491,10 @@ unsafe fn call_nested(
         (*parked).nested -= 1;
     }
     let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
-    call.outcome
+    match call.started {
+        true => call.outcome,
+        false => call.outcome.map_err(|fault| before_the_guest(*fault)),
+    }
 }
 
 /// Runs on a base stack of its own, so that `host_sp` is exactly where the host
@@ -504,6 +511,7 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
             wasmer_vm::on_host_stack(|| {
                 wasmer_vm::catch_traps(None, &config, move || {
                     declare_stack(guest_stack_bytes, 0);
+                    (*call).started = true;
                     call_here(callee.vmctx, callee.body, values, callee.trampoline);
                 })
             })
@@ -533,15 +541,28 @@ fn config(guest_stack_bytes: usize) -> VMConfig {
 #[inline(never)]
 fn declare_stack(guest_stack_bytes: usize, margin: usize) {
     let here = 0_u8;
-    libcalls::set_stack(
-        (&raw const here).addr().saturating_sub(margin),
-        guest_stack_bytes + libcalls::RESERVE,
-    );
+    let top = (&raw const here).addr().saturating_sub(margin);
+    libcalls::set_stack(top, guest_stack_bytes);
 }
 
 fn base_stack() -> Result<DefaultStack, Box<Fault>> {
     DefaultStack::new(BASE_STACK_BYTES)
         .map_err(|error| resource(format!("cannot map a stack: {error}")))
+}
+
+/// wasmer panics if it cannot map a stack. No guest has run yet, so nothing is broken.
+fn before_the_guest(fault: Fault) -> Box<Fault> {
+    match fault {
+        Fault::Panic(panic) => no_stack(panic_message(&*panic)),
+        Fault::Trap(trap) => no_stack(&trap.to_string()),
+        fault => Box::new(fault),
+    }
+}
+
+fn no_stack(reason: &str) -> Box<Fault> {
+    resource(format!(
+        "this thread has no stack for guests or is ending: {reason}"
+    ))
 }
 
 fn resource(message: impl Into<String>) -> Box<Fault> {

@@ -39,6 +39,8 @@ pub(crate) unsafe extern "C" fn raise_pending(state: *mut CallState) {
 /// A trap that a host function has asked for.
 #[derive(Default)]
 pub(crate) struct Pending {
+    /// The `host_sp` of the call that is to end.
+    pub(crate) call: usize,
     message: String,
     frames: Vec<FrameInfo>,
 }
@@ -46,8 +48,9 @@ pub(crate) struct Pending {
 impl Pending {
     /// To be made in the host function, on the host stack, where there is room to
     /// walk the guest's.
-    pub(crate) fn new(message: &str) -> Self {
+    pub(crate) fn new(call: usize, message: &str) -> Self {
         Self {
+            call,
             message: message.to_owned(),
             frames: wasm_trace_from_current_stack(),
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashMap;
-use wasmer_types::{FunctionIndex, FunctionType};
+use wasmer_types::{FunctionIndex, FunctionType, Type};
 use wasmer_vm::VMMemoryDefinition;
 
 use crate::call::RawFunc;
@@ -48,11 +48,13 @@ pub(crate) struct Inner {
     pub(crate) deadline_ticks: u64,
     /// An outermost call has more to do than to enter the guest.
     pub(crate) outermost_work: bool,
+    /// What was spent on exceptions that the guest may have kept.
+    pub(crate) spent: Cell<usize>,
     pub(crate) life: Cell<Life>,
     pub(crate) state: UnsafeCell<CallState>,
     /// Written by the instance's memory.
     memory: UnsafeCell<VMMemoryDefinition>,
-    /// The traps that host functions have asked for: one for each nested call at most.
+    /// The traps that host functions have asked for: one for each running call at most.
     pub(crate) pending_traps: RefCell<Vec<Pending>>,
     // The instance points at the bindings, so it is dropped first.
     instance: OnceCell<Instance>,
@@ -133,6 +135,7 @@ impl Vm {
             interrupt,
             deadline_ticks,
             outermost_work: deadline_ticks != 0 || module.throws(),
+            spent: Cell::new(0),
             life: Cell::new(Life::Loaded),
             state: UnsafeCell::new(CallState::new()),
             memory: UnsafeCell::new(VMMemoryDefinition {
@@ -292,6 +295,7 @@ impl Vm {
                 vm: &raw const *self.0,
                 callee: instance.callee(&self.0.module, &self.0.bindings, export),
                 slots: actual.params().len().max(actual.results().len()),
+                references: references(actual),
             }));
             // There are fewer functions than 2^32.
             FuncId {
@@ -317,13 +321,13 @@ impl Vm {
         if self.0.is_running() {
             let mut pending = self.0.pending_traps.borrow_mut();
             // SAFETY: this thread is the one that uses the VM.
-            let asked = unsafe { &mut (*self.0.state.get()).trap_pending };
-            if *asked != 0 {
+            let state = unsafe { &mut *self.0.state.get() };
+            if state.trap_pending != 0 {
                 // The last one of a call counts.
                 pending.pop();
             }
-            *asked = 1;
-            pending.push(Pending::new(message));
+            state.trap_pending = 1;
+            pending.push(Pending::new(state.host_sp, message));
         }
     }
 
@@ -374,6 +378,7 @@ impl Inner {
                 vm: &raw const *self,
                 callee,
                 slots: 0,
+                references: Box::default(),
             };
             // SAFETY: a start function has neither parameters nor results.
             unsafe { func.call(std::ptr::null_mut()) }
@@ -382,16 +387,30 @@ impl Inner {
         Ok(())
     }
 
+    /// Forgets the traps that calls were asked for which have ended: the stack may have
+    /// ended before such a trap could be raised.
+    pub(crate) fn drop_pending_traps(&self) {
+        // SAFETY: this thread is the one that uses the VM.
+        let running = unsafe { (*self.state.get()).host_sp };
+        // An outer call is further up on the host stack.
+        let mut pending = self.pending_traps.borrow_mut();
+        pending.retain(|it| running != 0 && it.call >= running);
+    }
+
     /// Drops the guest's exceptions, if it can have no reference to them.
-    pub(crate) fn drop_exceptions(&self) {
-        if self.module.throws()
-            && !self.module.keeps_exceptions()
-            && !self.is_running()
-            && let Some(instance) = self.instance.get()
-        {
+    /// Returns whether it did, or there are none.
+    pub(crate) fn drop_exceptions(&self) -> bool {
+        if !self.module.throws() {
+            return true;
+        }
+        if self.module.keeps_exceptions() || self.is_running() {
+            return false;
+        }
+        if let Some(instance) = self.instance.get() {
             // SAFETY: just checked.
             unsafe { instance.drop_exceptions() };
         }
+        true
     }
 
     fn expect_life(&self, wanted: Life, action: &str) -> Result<()> {
@@ -414,6 +433,15 @@ impl Inner {
             format!("cannot {action}: VM \"{name}\" {state}"),
         )
     }
+}
+
+/// Which parameters are references that the engine follows.
+fn references(ty: &FunctionType) -> Box<[usize]> {
+    let followed = |ty: &Type| matches!(ty, Type::FuncRef | Type::ExceptionRef);
+    let params = ty.params().iter().enumerate();
+    params
+        .filter_map(|(index, ty)| followed(ty).then_some(index))
+        .collect()
 }
 
 impl Drop for Inner {

@@ -244,7 +244,7 @@ pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
         "ldp x6, x7, [sp, #64]",
         "ldp x29, x30, [sp], #80",
         ".cfi_remember_state",
-        ".cfi_def_cfa_offset 0",
+        ".cfi_def_cfa sp, 0",
         ".cfi_restore x29",
         ".cfi_restore x30",
         "adrp x9, {targets}",

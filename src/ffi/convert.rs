@@ -58,7 +58,7 @@ const _: () = assert!(
 pub struct Options {
     /// Bytes.
     pub max_memory_bytes: u64,
-    /// Elements of one table.
+    /// Elements of all tables together.
     pub max_table_elements: u32,
     /// Frames.
     pub max_backtrace_frames: u32,

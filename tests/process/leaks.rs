@@ -11,6 +11,58 @@ fn mappings() -> usize {
     maps.lines().count()
 }
 
+/// Runs `action` while the process can map a few MiB more and no large piece.
+fn without_memory(action: impl FnOnce()) {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("readable");
+    let pages = statm.split(' ').next().and_then(|it| it.parse().ok());
+    let mapped: u64 = pages.map(|it: u64| it * 4096).expect("a number");
+    // SAFETY: plain calls; the limit is put back.
+    unsafe {
+        let mut limit = std::mem::zeroed();
+        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &raw mut limit), 0);
+        let none = libc::rlimit {
+            rlim_cur: mapped + (4 << 20),
+            ..limit
+        };
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &raw const none), 0);
+        action();
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &raw const limit), 0);
+    }
+}
+
+#[test]
+fn a_stack_that_cannot_be_mapped_is_an_error_that_leaves_the_vm_as_it_was() {
+    alone(
+        "leaks::a_stack_that_cannot_be_mapped_is_an_error_that_leaves_the_vm_as_it_was",
+        &[],
+        || {
+            let large = Options {
+                guest_stack_bytes: 16 << 20,
+                ..Options::default()
+            };
+            let text = r#"(module (func (export "f") (result i32) (i32.const 1)))"#;
+            let inner = Guest::with(text, &large);
+            let refused = |guest: &Guest| {
+                without_memory(|| {
+                    let error = failure(Code::Resource, guest.try_call("f", &[]));
+                    says(&error, "no stack for guests");
+                });
+            };
+            refused(&inner);
+            let nested = std::rc::Rc::new(inner);
+            let callee = nested.clone();
+            let outer = Guest::unlinked(
+                r#"(module (import "env" "host" (func $host))
+                  (func (export "f") (result i32) (call $host) (i32.const 2)))"#,
+            )
+            .host("host", move || refused(&callee))
+            .link();
+            assert_eq!(outer.i32("f", &[]), 2);
+            assert_eq!(nested.i32("f", &[]), 1, "it has not failed");
+        },
+    );
+}
+
 /// Memory in use, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("readable");

@@ -219,6 +219,27 @@ fn too_few_slots_and_foreign_ids_are_refused() {
 }
 
 #[test]
+fn the_host_passes_no_references_but_null() {
+    let guest = Guest::new(
+        r#"(module (func (export "f") (param funcref externref i32) (result i32)
+          (ref.is_null (local.get 0))))"#,
+    );
+    let ty = FunctionType::new([Type::FuncRef, Type::ExternRef, Type::I32], [Type::I32]);
+    let func = guest
+        .vm()
+        .func("f", &ty)
+        .expect("that type")
+        .expect("there");
+    let mut values = [Value::default(), 1_u64.into(), 1_u32.into()];
+    guest.vm().call(func, &mut values).expect("returns");
+    // SAFETY: an i32.
+    assert_eq!(unsafe { values[0].i32 }, 1);
+    let mut values = [0x1234_5678_u64.into(), Value::default(), 1_u32.into()];
+    let error = failure(Code::InvalidArgument, guest.vm().call(func, &mut values));
+    says(&error, "a reference that is not null");
+}
+
+#[test]
 fn an_import_exported_again_can_be_called_from_the_host() {
     let guest = Guest::unlinked(
         r#"(module

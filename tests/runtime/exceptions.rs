@@ -130,6 +130,70 @@ fn exceptions_on_several_threads() {
     }
 }
 
+/// `many` catches as many exceptions as it is told, below `depth` frames; `kept` stores
+/// them as well.
+const MANY: &str = r#"(module
+  (tag $tag (param i32))
+  GLOBAL
+  (func $many (export "many") (param $count i32) (param $depth i32) (result i32)
+    (if (result i32) (local.get $depth)
+      (then (i32.add (i32.const 0)
+        (call $many (local.get $count) (i32.sub (local.get $depth) (i32.const 1)))))
+      (else
+        (loop $again
+          (if (local.get $count) (then
+            (block $h (result i32) (try_table (catch $tag $h) (throw $tag (i32.const 1))) (unreachable))
+            (drop)
+            (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+            (br $again))))
+        (i32.const 7)))))"#;
+
+#[test]
+fn exceptions_have_a_budget_per_call_which_deep_ones_use_up_sooner() {
+    let guest = Guest::new(&MANY.replace("GLOBAL", ""));
+    for _ in 0..3 {
+        assert_eq!(guest.i32("many", &vals![9000_u32, 0_u32]), 7);
+        let error = guest.fails(Code::Trap, "many", &vals![11_000_u32, 0_u32]);
+        says(&error, "too many exceptions in one call");
+        // Some 160 KiB of stack or more.
+        let error = guest.fails(Code::Trap, "many", &vals![300_u32, 10_000_u32]);
+        says(&error, "too many exceptions in one call");
+        assert_eq!(guest.i32("many", &vals![20_u32, 10_000_u32]), 7);
+    }
+}
+
+#[test]
+fn a_guest_that_may_keep_exceptions_has_one_budget_for_its_life() {
+    let guest = Guest::new(&MANY.replace("GLOBAL", "(global (mut exnref) (ref.null exn))"));
+    assert_eq!(guest.i32("many", &vals![6000_u32, 0_u32]), 7);
+    for _ in 0..3 {
+        let error = guest.fails(Code::Trap, "many", &vals![6000_u32, 0_u32]);
+        says(&error, "too many exceptions in one call");
+    }
+}
+
+#[test]
+fn another_vms_call_does_not_renew_the_budget() {
+    let text = MANY.replace("GLOBAL", "").replace(
+        "(loop $again",
+        "(loop $again (if (i32.eqz (i32.rem_u (local.get $count) (i32.const 100))) (then (call $host)))",
+    );
+    let text = text.replacen(
+        "(module",
+        r#"(module (import "env" "host" (func $host))"#,
+        1,
+    );
+    let inner = Guest::new(&MANY.replace("GLOBAL", ""));
+    let outer = Guest::unlinked(&text)
+        .host("host", move || {
+            inner.i32("many", &vals![1_u32, 0_u32]);
+        })
+        .link();
+    let error = outer.fails(Code::Trap, "many", &vals![11_000_u32, 0_u32]);
+    says(&error, "too many exceptions in one call");
+    assert_eq!(outer.i32("many", &vals![9000_u32, 0_u32]), 7);
+}
+
 #[test]
 fn a_panic_of_the_host_on_the_same_thread_still_unwinds() {
     let guest = throwing();

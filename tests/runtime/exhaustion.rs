@@ -8,9 +8,11 @@ use rust_wasm::{Code, Options};
 use crate::support::{Guest, module};
 
 /// `run` recurses with large frames, then with small ones, and does a deed there. `recover`
-/// needs whatever the deeds might have left locked.
+/// needs whatever the deeds might have left locked, and calls the host, which did not ask for a
+/// trap again.
 const DEEDS: &str = r#"(module
   (import "env" "host_trap" (func $host_trap))
+  (import "env" "calm" (func $calm))
   (memory (export "memory") 1)
   (data $data "abc")
   (table $table 10 funcref)
@@ -53,6 +55,7 @@ const DEEDS: &str = r#"(module
         STORES
         (i32.add (i32.const 1)))))
   (func (export "recover") (result i32)
+    (call $calm)
     (memory.init $data (i32.const 0) (i32.const 0) (i32.const 3))
     (table.init $table $elements (i32.const 0) (i32.const 0) (i32.const 1))
     (table.fill $table (i32.const 0) (ref.null func) (i32.const 5))
@@ -89,6 +92,7 @@ fn doer() -> Guest {
     let me = guest.pointer();
     guest
         .host("host_trap", move || me.vm().trap("enough"))
+        .host("calm", || ())
         .link()
 }
 

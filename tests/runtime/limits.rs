@@ -203,6 +203,36 @@ fn huge_declarations_are_refused_without_being_allocated() {
 }
 
 #[test]
+fn tags_that_would_make_every_vm_large_are_refused() {
+    let tags = |count: usize, parameters: usize| {
+        let tag = format!("(tag (param{}))", " i32".repeat(parameters));
+        Module::compile(&binary(&format!("(module {})", tag.repeat(count)))).map(drop)
+    };
+    tags(1000, 1).expect("as many as may be");
+    tags(1, 16).expect("as many values as may be");
+    for (count, parameters) in [(1001, 1), (1, 17)] {
+        let error = failure(Code::InvalidModule, tags(count, parameters));
+        says(&error, "more than 1000 tags, or one of more than 16 values");
+    }
+}
+
+#[test]
+fn a_vm_that_failed_to_link_shows_no_memory() {
+    for text in [
+        "(module (memory 1) (table 1 funcref) (func $f) (elem (i32.const 5) func $f))",
+        "(module (memory 1) (func $f (unreachable)) (start $f))",
+    ] {
+        let guest = Guest::unlinked(text);
+        failure(Code::Trap, guest.try_link());
+        // SAFETY: the place is the VM's own.
+        let memory = unsafe { &*guest.vm().memory() };
+        let gone = memory.base.is_null() && memory.current_length == 0;
+        // A start function that failed leaves an instance, with its memory.
+        assert!(gone || text.contains("start"), "{text}");
+    }
+}
+
+#[test]
 fn a_refused_link_leaves_the_module_usable() {
     let module = module(GROWING);
     failure(

@@ -231,7 +231,7 @@ fn destructors_that_run_before_the_runtimes_may_call_guests() {
 fn destructors_that_run_after_the_runtimes_get_an_error() {
     let error = call_at_the_end_of_a_thread(true).expect_err("too late");
     assert_eq!(error.code(), Code::Resource, "{error}");
-    says(&error, "this thread is ending");
+    says(&error, "or is ending");
 }
 
 #[test]
