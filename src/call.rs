@@ -1,12 +1,14 @@
-//! Calling the guest.
+//! The guest's exported functions: finding and calling them.
 
-use wasmer_types::RawValue;
+use hashbrown::HashMap;
+use wasmer_types::{FunctionIndex, FunctionType, RawValue, Type};
 
 use crate::error::{Code, Error, Result, from_panic};
 use crate::libcalls;
+use crate::signature::Wanted;
 use crate::stack::{self, Callee, Fault, Outcome};
 use crate::trap::{self, Kind};
-use crate::vm::{FuncId, Inner, Life, Vm};
+use crate::vm::{Inner, Life, Vm};
 
 /// One argument or result slot, in host byte order. Which field counts follows from
 /// the function's type.
@@ -60,7 +62,75 @@ pub struct RawFunc {
     pub(crate) references: Box<[usize]>,
 }
 
+#[derive(Default)]
+pub(crate) struct Funcs {
+    by_index: HashMap<FunctionIndex, FuncId>,
+    #[allow(clippy::vec_box, reason = "the C ABI hands out their addresses")]
+    list: Vec<Box<RawFunc>>,
+}
+
+/// An exported function of one VM, found by [`Vm::func`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuncId {
+    /// The VM's, so that another VM does not take it for its own.
+    owner: u32,
+    index: u32,
+}
+
 impl Vm {
+    /// Looks up an exported function of this type. `None` if nothing of that name is
+    /// exported, or something other than a function.
+    ///
+    /// # Errors
+    /// [`Code::Link`] if it has another type; [`Code::InvalidState`] before
+    /// [`Vm::link`].
+    pub fn func(&self, name: &str, ty: &FunctionType) -> Result<Option<FuncId>> {
+        self.func_as(name, ty)
+    }
+
+    pub(crate) fn func_as(&self, name: &str, ty: &impl Wanted) -> Result<Option<FuncId>> {
+        self.0.expect_life(Life::Linked, "look up a function")?;
+        let (Some(export), Some(instance)) = (self.0.module.export(name), self.0.instance.get())
+        else {
+            return Ok(None);
+        };
+        let actual = self.0.module.function_type(export);
+        if !ty.is(actual) {
+            return Err(Error::new(
+                Code::Link,
+                format!(
+                    "exported function {name} is {}, expected {}",
+                    actual.show(),
+                    ty.show()
+                ),
+            ));
+        }
+        let Funcs { by_index, list } = &mut *self.0.funcs.borrow_mut();
+        let id = *by_index.entry(export).or_insert_with(|| {
+            list.push(Box::new(RawFunc {
+                vm: &raw const *self.0,
+                callee: instance.callee(&self.0.module, &self.0.bindings, export),
+                slots: actual.params().len().max(actual.results().len()),
+                references: references(actual),
+            }));
+            // There are fewer functions than 2^32.
+            FuncId {
+                owner: self.0.id,
+                index: u32::try_from(list.len() - 1).unwrap_or(u32::MAX),
+            }
+        });
+        Ok(Some(id))
+    }
+
+    /// The function behind an id of this VM.
+    pub(crate) fn raw_func(&self, id: FuncId) -> Option<*const RawFunc> {
+        if id.owner != self.0.id {
+            return None;
+        }
+        let funcs = self.0.funcs.borrow();
+        funcs.list.get(id.index as usize).map(|it| &raw const **it)
+    }
+
     /// Calls a function. `values` holds the arguments, and on success the results;
     /// it has as many slots as the type has parameters or results, whichever are
     /// more.
@@ -161,6 +231,15 @@ impl RawFunc {
             )
         }
     }
+}
+
+/// Which parameters are references that the engine follows.
+fn references(ty: &FunctionType) -> Box<[usize]> {
+    let followed = |ty: &Type| matches!(ty, Type::FuncRef | Type::ExceptionRef);
+    let params = ty.params().iter().enumerate();
+    params
+        .filter_map(|(index, ty)| followed(ty).then_some(index))
+        .collect()
 }
 
 #[cold]

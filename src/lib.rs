@@ -11,7 +11,8 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
-//! | `module`, `names`, `serialize`, `cache` | compiled code, its functions' names, its files |
+//! | `module`, `imports`, `initial`, `names` | compiled code, and what else a module tells: imports, initial memory, functions' names |
+//! | `serialize`, `cache` | compiled code as bytes and as files |
 //! | `vm`, `instance`, `references`, `memory` | a VM, its store, its tables, its linear memory |
 //! | `signature` | what types imports and exports may have |
 //! | `call`, `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
@@ -35,6 +36,8 @@ mod engine;
 mod error;
 #[expect(unsafe_code, reason = "the C ABI")]
 pub mod ffi;
+mod imports;
+mod initial;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 mod instance;
 #[expect(unsafe_code, reason = "flags that compiled code reads; a signal mask")]
@@ -60,13 +63,14 @@ mod trap;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 mod vm;
 
-pub use call::Value;
+pub use call::{FuncId, Value};
 pub use engine::{VERSION, warm};
 pub use error::{Code, Error, Result};
-pub use module::{Import, Module, Source};
+pub use imports::Import;
+pub use module::{Module, Source};
 pub use names::FunctionNames;
 pub use options::Options;
 pub use signature::MAX_HOST_PARAMS;
-pub use vm::{FuncId, HostFn, Terminator, Vm};
+pub use vm::{HostFn, Terminator, Vm};
 /// wasmer's name for value and function types.
 pub use wasmer_types::{FunctionType, Type};

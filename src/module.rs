@@ -2,23 +2,19 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
-use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{
-    CompileError, DataInitializerLike as _, DataInitializerLocationLike as _, ExportIndex,
-    FunctionIndex, FunctionType, GlobalIndex, ImportIndex, InitExpr, InitExprOp, ModuleInfo, Type,
-    VMOffsets,
+    CompileError, ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets,
 };
 
-use crate::arch;
 use crate::cache;
 use crate::engine;
 use crate::error::{Code, Error, Result, contain};
-use crate::memory::{Image, Segment};
+use crate::imports::{Import, ImportIndexes, function_imports};
+use crate::initial::{evaluate, initial_globals, initial_image};
+use crate::memory::Image;
 use crate::names::{self, FunctionNames, NameSource};
 use crate::options::Options;
 use crate::references::Reduced;
@@ -46,27 +42,6 @@ struct Inner {
     precompiled: bool,
     rejection: String,
     image: OnceLock<Result<Image>>,
-}
-
-/// A function that the module imports.
-#[derive(Clone, Debug)]
-pub struct Import {
-    /// The module part of its name, such as `env`.
-    pub module: String,
-    /// The function's name.
-    pub name: String,
-    /// Its type.
-    pub ty: FunctionType,
-    /// See [`arch::stack_words`].
-    pub(crate) stack_words: usize,
-    /// The next import of the same name.
-    pub(crate) twin: Option<u32>,
-}
-
-impl fmt::Display for Import {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.module, self.name)
-    }
 }
 
 /// What [`Module::load`] starts from.
@@ -336,163 +311,4 @@ fn finish(
         rejection,
         image: OnceLock::new(),
     })))
-}
-
-/// Finds imports by name, without allocating: a host asks for each of its functions
-/// in each VM.
-struct ImportIndexes {
-    hasher: DefaultHashBuilder,
-    table: HashTable<u32>,
-}
-
-impl ImportIndexes {
-    /// Also links imports of the same name.
-    fn new(imports: &mut [Import]) -> Self {
-        let hasher = DefaultHashBuilder::default();
-        let mut table = HashTable::with_capacity(imports.len());
-        // Backwards, so that each finds the next of its name.
-        for index in (0..imports.len()).rev() {
-            let key = imports[index].key();
-            let hash = hasher.hash_one(key);
-            let this = u32::try_from(index).unwrap_or(u32::MAX);
-            let twin =
-                match table.find_mut(hash, |other: &u32| imports[*other as usize].key() == key) {
-                    Some(slot) => Some(std::mem::replace(slot, this)),
-                    None => {
-                        let rehash = |other: &u32| hasher.hash_one(imports[*other as usize].key());
-                        table.insert_unique(hash, this, rehash);
-                        None
-                    }
-                };
-            imports[index].twin = twin;
-        }
-        Self { hasher, table }
-    }
-
-    fn find(&self, imports: &[Import], module: &[u8], name: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one((module, name));
-        let same = |index: &u32| imports[*index as usize].key() == (module, name);
-        self.table.find(hash, same).copied()
-    }
-}
-
-impl Import {
-    fn key(&self) -> (&[u8], &[u8]) {
-        (self.module.as_bytes(), self.name.as_bytes())
-    }
-}
-
-fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
-    let mut imports = Vec::with_capacity(info.num_imported_functions);
-    for (key, index) in &info.imports {
-        let kind = match index {
-            ImportIndex::Function(function) => {
-                debug_assert_eq!(function.index(), imports.len());
-                let ty = &info.signatures[info.functions[*function]];
-                imports.push(Import {
-                    module: key.module.clone(),
-                    name: key.field.clone(),
-                    stack_words: arch::stack_words(ty.params()),
-                    ty: ty.clone(),
-                    twin: None,
-                });
-                continue;
-            }
-            ImportIndex::Memory(_) => "memory",
-            ImportIndex::Table(_) => "table",
-            ImportIndex::Global(_) => "global",
-            ImportIndex::Tag(_) => "tag",
-        };
-        return Err(Error::new(
-            Code::Link,
-            format!(
-                "the module imports the {kind} {}.{}; a Proxy-Wasm host provides functions only, \
-                 so a plugin must define its own {kind}",
-                key.module, key.field
-            ),
-        ));
-    }
-    Ok(imports)
-}
-
-fn initial_image(artifact: &Artifact, info: &ModuleInfo) -> Result<Image> {
-    let out_of_bounds = |offset: u64, size: usize| {
-        Error::new(
-            Code::Trap,
-            format!(
-                "wasm trap: out of bounds memory access: a data segment of {size} bytes at {offset:#x}"
-            ),
-        )
-    };
-    // No segment can exist without a memory: validated.
-    let limit = info
-        .memories
-        .values()
-        .next()
-        .map_or(0, |it| u64::from(it.minimum.0) << 16);
-    let globals = initial_globals(info);
-    let mut segments = Vec::new();
-    for initializer in artifact.data_initializers() {
-        let data = initializer.data();
-        let offset = evaluate(&initializer.location().offset_expr(), &globals, info)
-            .ok_or_else(|| Error::new(Code::InvalidModule, "malformed data segment offset"))?;
-        let offset = u64::from(offset.cast_unsigned());
-        if offset + data.len() as u64 > limit {
-            return Err(out_of_bounds(offset, data.len()));
-        }
-        // Below 4 GiB.
-        let offset = usize::try_from(offset).map_err(|_| out_of_bounds(offset, data.len()))?;
-        segments.push(Segment { offset, data });
-    }
-    Ok(Image::new(&segments))
-}
-
-/// The values of the module's own i32 globals at the start, in order: a global's
-/// initializer may refer to earlier ones only.
-fn initial_globals(info: &ModuleInfo) -> Vec<Option<i32>> {
-    use wasmer_types::GlobalInit;
-    let mut values = Vec::with_capacity(info.global_initializers.len());
-    for initializer in info.global_initializers.values() {
-        let value = match initializer {
-            GlobalInit::I32Const(value) => Some(*value),
-            GlobalInit::GetGlobal(other) => known(&values, *other, info),
-            GlobalInit::Expr(expression) => evaluate(expression, &values, info),
-            _ => None,
-        };
-        values.push(value);
-    }
-    values
-}
-
-fn known(values: &[Option<i32>], global: GlobalIndex, info: &ModuleInfo) -> Option<i32> {
-    values
-        .get(info.local_global_index(global)?.index())
-        .copied()
-        .flatten()
-}
-
-/// Evaluates a constant expression of type i32.
-fn evaluate(expression: &InitExpr, globals: &[Option<i32>], info: &ModuleInfo) -> Option<i32> {
-    let mut stack: Vec<i32> = Vec::new();
-    for op in expression.ops() {
-        let value = match op {
-            InitExprOp::I32Const(value) => *value,
-            InitExprOp::GlobalGetI32(global) => known(globals, *global, info)?,
-            InitExprOp::I32Add | InitExprOp::I32Sub | InitExprOp::I32Mul => {
-                let right = stack.pop()?;
-                let left = stack.pop()?;
-                match op {
-                    InitExprOp::I32Add => left.wrapping_add(right),
-                    InitExprOp::I32Sub => left.wrapping_sub(right),
-                    _ => left.wrapping_mul(right),
-                }
-            }
-            _ => return None,
-        };
-        stack.push(value);
-    }
-    match stack[..] {
-        [value] => Some(value),
-        _ => None,
-    }
 }

@@ -11,11 +11,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hashbrown::HashMap;
-use wasmer_types::{FunctionIndex, FunctionType, Type};
+use wasmer_types::FunctionType;
 use wasmer_vm::VMMemoryDefinition;
 
-use crate::call::RawFunc;
+use crate::call::{Funcs, RawFunc};
 use crate::error::{Code, Error, Result, contain};
 use crate::instance::Instance;
 use crate::interrupt::{self, Interrupt};
@@ -31,7 +30,7 @@ use crate::trap::Pending;
 ///
 /// All methods take `&self` because host functions call back into the VM that is
 /// running them.
-pub struct Vm(Box<Inner>);
+pub struct Vm(pub(crate) Box<Inner>);
 
 // SAFETY: a VM owns its store, and nothing in it is bound to a thread while no call
 // is running; `Vm` is not `Sync`, so a call borrows it on one thread only.
@@ -40,7 +39,7 @@ unsafe impl Send for Vm {}
 /// A VM's insides, at a stable address, since funcs and host bindings point here.
 pub(crate) struct Inner {
     /// No two VMs of a process have the same, as far as 32 bits go.
-    id: u32,
+    pub(crate) id: u32,
     pub(crate) module: Module,
     pub(crate) options: Options,
     pub(crate) interrupt: Arc<Interrupt>,
@@ -57,10 +56,10 @@ pub(crate) struct Inner {
     /// The traps that host functions have asked for: one for each running call at most.
     pub(crate) pending_traps: RefCell<Vec<Pending>>,
     // The instance points at the bindings, so it is dropped first.
-    instance: OnceCell<Instance>,
-    bindings: Box<[UnsafeCell<HostBinding>]>,
+    pub(crate) instance: OnceCell<Instance>,
+    pub(crate) bindings: Box<[UnsafeCell<HostBinding>]>,
     name: RefCell<String>,
-    funcs: RefCell<Funcs>,
+    pub(crate) funcs: RefCell<Funcs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,21 +67,6 @@ pub(crate) enum Life {
     Loaded,
     Linked,
     Failed,
-}
-
-#[derive(Default)]
-struct Funcs {
-    by_index: HashMap<FunctionIndex, FuncId>,
-    #[allow(clippy::vec_box, reason = "the C ABI hands out their addresses")]
-    list: Vec<Box<RawFunc>>,
-}
-
-/// An exported function of one VM, found by [`Vm::func`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FuncId {
-    /// The VM's, so that another VM does not take it for its own.
-    owner: u32,
-    index: u32,
 }
 
 /// A host function with its type erased: `result fn(data, args...)` in the C calling
@@ -262,59 +246,6 @@ impl Vm {
         self.0.memory.get()
     }
 
-    /// Looks up an exported function of this type. `None` if nothing of that name is
-    /// exported, or something other than a function.
-    ///
-    /// # Errors
-    /// [`Code::Link`] if it has another type; [`Code::InvalidState`] before
-    /// [`Vm::link`].
-    pub fn func(&self, name: &str, ty: &FunctionType) -> Result<Option<FuncId>> {
-        self.func_as(name, ty)
-    }
-
-    pub(crate) fn func_as(&self, name: &str, ty: &impl Wanted) -> Result<Option<FuncId>> {
-        self.0.expect_life(Life::Linked, "look up a function")?;
-        let (Some(export), Some(instance)) = (self.0.module.export(name), self.0.instance.get())
-        else {
-            return Ok(None);
-        };
-        let actual = self.0.module.function_type(export);
-        if !ty.is(actual) {
-            return Err(Error::new(
-                Code::Link,
-                format!(
-                    "exported function {name} is {}, expected {}",
-                    actual.show(),
-                    ty.show()
-                ),
-            ));
-        }
-        let Funcs { by_index, list } = &mut *self.0.funcs.borrow_mut();
-        let id = *by_index.entry(export).or_insert_with(|| {
-            list.push(Box::new(RawFunc {
-                vm: &raw const *self.0,
-                callee: instance.callee(&self.0.module, &self.0.bindings, export),
-                slots: actual.params().len().max(actual.results().len()),
-                references: references(actual),
-            }));
-            // There are fewer functions than 2^32.
-            FuncId {
-                owner: self.0.id,
-                index: u32::try_from(list.len() - 1).unwrap_or(u32::MAX),
-            }
-        });
-        Ok(Some(id))
-    }
-
-    /// The function behind an id of this VM.
-    pub(crate) fn raw_func(&self, id: FuncId) -> Option<*const RawFunc> {
-        if id.owner != self.0.id {
-            return None;
-        }
-        let funcs = self.0.funcs.borrow();
-        funcs.list.get(id.index as usize).map(|it| &raw const **it)
-    }
-
     /// From within a host function: makes the guest trap with this message when the
     /// host function returns. Outside a call it does nothing.
     pub fn trap(&self, message: &str) {
@@ -413,7 +344,7 @@ impl Inner {
         true
     }
 
-    fn expect_life(&self, wanted: Life, action: &str) -> Result<()> {
+    pub(crate) fn expect_life(&self, wanted: Life, action: &str) -> Result<()> {
         if self.life.get() == wanted && !(wanted == Life::Linked && self.instance.get().is_none()) {
             return Ok(());
         }
@@ -433,15 +364,6 @@ impl Inner {
             format!("cannot {action}: VM \"{name}\" {state}"),
         )
     }
-}
-
-/// Which parameters are references that the engine follows.
-fn references(ty: &FunctionType) -> Box<[usize]> {
-    let followed = |ty: &Type| matches!(ty, Type::FuncRef | Type::ExceptionRef);
-    let params = ty.params().iter().enumerate();
-    params
-        .filter_map(|(index, ty)| followed(ty).then_some(index))
-        .collect()
 }
 
 impl Drop for Inner {

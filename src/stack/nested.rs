@@ -1,0 +1,97 @@
+//! Calls on a coroutine of their own: see [`super`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use corosensei::stack::Stack as _;
+use wasmer_types::RawValue;
+
+use super::parked::{OWNER, Parked};
+use super::{
+    CallState, Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten,
+};
+use crate::arch::{boot, call_here, leave};
+use crate::libcalls;
+
+struct NestedCall {
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: Callee,
+    values: *mut RawValue,
+    /// The guest has its stack.
+    started: bool,
+    outcome: Outcome,
+}
+
+/// A call while guest code is on this thread, through a coroutine of its own.
+///
+/// # Safety
+/// As for [`call`]; `parked` is the thread's and busy.
+pub(super) unsafe fn call_nested(
+    parked: *mut Parked,
+    state: *mut CallState,
+    guest_stack_bytes: usize,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Outcome {
+    let spare = OWNER
+        .try_with(|owner| owner.borrow_mut().spare.pop())
+        .ok()
+        .flatten();
+    let base = spare.map_or_else(base_stack, Ok)?;
+    let mut call = NestedCall {
+        state,
+        guest_stack_bytes,
+        callee: *callee,
+        values,
+        started: false,
+        outcome: Ok(()),
+    };
+    // SAFETY: by contract for the callee; the base stack is unused, and `run_nested`
+    // comes back to `state.host_sp`.
+    unsafe {
+        (*parked).nested += 1;
+        let (outer_sp, outer_guest_sp) = ((*state).host_sp, (*state).guest_sp);
+        // A trap that was asked for before is for the outer call.
+        let outer_trap = std::mem::take(&mut (*state).trap_pending);
+        boot(
+            &raw mut (*state).host_sp,
+            base.base().get(),
+            run_nested,
+            (&raw mut call).cast(),
+        );
+        (*state).host_sp = outer_sp;
+        (*state).guest_sp = outer_guest_sp;
+        (*state).trap_pending = outer_trap;
+        (*parked).nested -= 1;
+    }
+    let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
+    match call.started {
+        true => call.outcome,
+        false => call.outcome.map_err(|fault| before_the_guest(*fault)),
+    }
+}
+
+/// Runs on a base stack of its own, so that `host_sp` is exactly where the host
+/// stack was left.
+unsafe extern "C" fn run_nested(call: *mut ()) {
+    let call: *mut NestedCall = call.cast();
+    // SAFETY: `call_nested` passes a live `NestedCall` and waits.
+    unsafe {
+        let (callee, values) = ((*call).callee, (*call).values);
+        let guest_stack_bytes = (*call).guest_stack_bytes;
+        let config = config(guest_stack_bytes);
+        let outer_stack = libcalls::current();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            wasmer_vm::on_host_stack(|| {
+                wasmer_vm::catch_traps(None, &config, move || {
+                    declare_stack(guest_stack_bytes, 0);
+                    (*call).started = true;
+                    call_here(callee.vmctx, callee.body, values, callee.trampoline);
+                })
+            })
+        }));
+        libcalls::restore(outer_stack);
+        (*call).outcome = flatten(outcome);
+        leave((*(*call).state).host_sp);
+    }
+}
