@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 
 use super::abi::{self, BodyStatus, HeadersStatus, TrailersStatus};
@@ -19,7 +19,11 @@ use crate::host::grpc;
 use crate::host::proxy::{CallEvent, LocalResponse, Stream};
 
 /// What `filter_new` hands to Envoy.
+///
+/// Envoy destroys it as soon as the stream ends, which may be inside of a call that a hook
+/// makes: every hook, and every action, holds it until it has returned ([`Filter::hold`]).
 pub(super) struct Filter {
+    this: Weak<Self>,
     handle: Handle,
     link: Arc<Link>,
     /// The filter's plugin, unless the route has its own.
@@ -38,7 +42,8 @@ pub(super) struct Filter {
     logged: Cell<bool>,
     /// Open calls: Envoy's id and the plugin's token.
     pub(super) calls: RefCell<Vec<(u64, u32)>>,
-    /// It is too late for calls, which would end with the stream.
+    /// It is too late for calls, which would end with the stream, and for actions: soon
+    /// Envoy's filter has let go of the stream.
     pub(super) ending: Cell<bool>,
     /// Made by whichever thread needs it.
     remote: OnceLock<Arc<Remote>>,
@@ -58,8 +63,9 @@ fn slot(direction: Direction) -> usize {
 }
 
 impl Filter {
-    pub(super) fn new(handle: Handle, config: &FilterConfig) -> Box<Self> {
-        Box::new(Self {
+    pub(super) fn new(handle: Handle, config: &FilterConfig) -> Rc<Self> {
+        Rc::new_cyclic(|this| Self {
+            this: this.clone(),
             handle,
             link: config.link.clone(),
             default_plugin: config.plugin.clone(),
@@ -75,6 +81,11 @@ impl Filter {
             remote: OnceLock::new(),
             seen: properties::Seen::default(),
         })
+    }
+
+    /// Keeps it, and with it the VM, whatever Envoy destroys meanwhile.
+    pub(super) fn hold(&self) -> Option<Rc<Self>> {
+        self.this.upgrade()
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -111,12 +122,13 @@ impl Filter {
         let stream = NonNull::from(stream);
         // SAFETY: only the lifetime changes, which a raw pointer does not have.
         let stream: NonNull<dyn Stream> = unsafe { std::mem::transmute(stream) };
-        // SAFETY: a filter is boxed, and forgets its context before it goes (`end`).
+        // SAFETY: a filter stays in its `Rc`, and forgets its context before it goes (`end`).
         let context = unsafe { instance.vm.shared.enter().add_stream(instance.root, stream) }?;
         Some(Active { instance, context })
     }
 
-    /// Runs a callback; `None` if the stream must not go on, since the VM has failed.
+    /// Runs a callback; `None` if the stream must not go on, since the VM has failed or the
+    /// stream has ended meanwhile.
     fn event<T>(
         &self,
         otherwise: T,
@@ -127,6 +139,9 @@ impl Filter {
             let result = callback(&vm.enter(), active.context);
             (result, vm.has_failed())
         });
+        if self.ending.get() {
+            return None;
+        }
         let failed_here = match result {
             Some((result, false)) => return Some(result),
             Some((_, true)) => true,
@@ -151,7 +166,7 @@ impl Filter {
     }
 
     fn fail(&self) {
-        if !self.answered.replace(true) {
+        if !self.ending.get() && !self.answered.replace(true) {
             let response = LocalResponse {
                 status: 503,
                 details: b"wasm_fail_stream".to_vec(),
@@ -260,6 +275,10 @@ impl Filter {
             }
             self.local.replace(None);
         }
+        // The callbacks may have closed the stream.
+        if self.ending.get() {
+            return;
+        }
         reply.send(&self.handle);
     }
 
@@ -321,6 +340,7 @@ impl Filter {
 
     /// Ends the context.
     pub(super) fn end(&self) {
+        self.ending.set(true);
         let Some(Some(active)) = self.active.get() else {
             return;
         };

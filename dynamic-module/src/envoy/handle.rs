@@ -90,6 +90,11 @@ impl Handle {
         unsafe { abi::envoy_dynamic_module_callback_http_get_headers_size(self.filter, map) }
     }
 
+    /// Whether the response has begun, be it Envoy's own.
+    pub(super) fn has_response(&self) -> bool {
+        self.header_count(HeaderType::ResponseHeader) > 0
+    }
+
     pub(super) fn headers(&self, map: HeaderType) -> Vec<(&[u8], &[u8])> {
         let mut headers = Vec::new();
         self.fetch_headers(map, &mut headers);

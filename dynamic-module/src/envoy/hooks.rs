@@ -13,6 +13,7 @@ use super::handle::Handle;
 use super::link::{Link, log};
 use super::plugin::{FilterConfig, RouteConfig, WasmPlugin};
 use crate::host::abi::{Direction, LogLevel};
+use std::rc::Rc;
 use std::sync::Arc;
 
 #[unsafe(no_mangle)]
@@ -125,7 +126,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
         // SAFETY: from `config_new`, alive.
         let config = unsafe { &*config };
         // SAFETY: Envoy's filter lives longer than ours, and stays on this thread.
-        Box::into_raw(Filter::new(unsafe { Handle::new(envoy) }, config))
+        Rc::into_raw(Filter::new(unsafe { Handle::new(envoy) }, config))
     })
 }
 
@@ -141,6 +142,7 @@ pub(super) fn with_filter<T: Copy>(
         let Some(filter) = (unsafe { filter.as_ref() }) else {
             return fallback;
         };
+        let _held = filter.hold();
         filter.handle().forget_headers();
         body(filter)
     })
@@ -231,11 +233,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *mut Filter) {
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const Filter) {
     guard("filter_destroy", (), || {
         if !filter.is_null() {
-            // SAFETY: from `filter_new`, and Envoy does not use it again.
-            let filter = unsafe { Box::from_raw(filter) };
+            // SAFETY: from `filter_new`, and Envoy does not use it again. Hooks under way
+            // hold it too.
+            let filter = unsafe { Rc::from_raw(filter) };
             filter.end();
         }
     });

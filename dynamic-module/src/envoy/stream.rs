@@ -153,9 +153,19 @@ impl Stream for Filter {
     }
 
     fn act(&self, action: StreamAction) {
+        if self.ending.get() {
+            return;
+        }
+        // It may be another stream's hook that acts on this one.
+        let _held = self.hold();
         match action {
             StreamAction::Resume(Direction::Request) => self.handle().continue_decoding(),
-            StreamAction::Resume(Direction::Response) => self.handle().continue_encoding(),
+            StreamAction::Resume(Direction::Response) => {
+                // Envoy takes for granted that there is a response.
+                if self.handle().has_response() {
+                    self.handle().continue_encoding();
+                }
+            }
             StreamAction::Close => self.handle().reset(b"wasm_close_stream"),
             StreamAction::Respond(mut response) => {
                 // Envoy's access log is split at spaces.
