@@ -259,13 +259,16 @@ impl Filter {
     }
 
     /// Answers the stream. Envoy does not pass a module its own response, so the plugin's
-    /// callbacks see it here, as they would in Envoy's Wasm filter.
+    /// callbacks see it here, as they would in Envoy's Wasm filter. Once a response has begun,
+    /// none sees another: Envoy replaces its headers past all filters, or resets the stream.
     pub(super) fn respond(&self, response: LocalResponse) {
         if self.answered.replace(true) {
             return;
         }
         let reply = Rc::new(LocalReply::new(response, self.is_grpc()));
-        if let Some(Some(active)) = self.active.get() {
+        if !self.handle.has_response()
+            && let Some(Some(active)) = self.active.get()
+        {
             self.local.replace(Some(reply.clone()));
             let vm = active.instance.vm.shared.enter();
             let (headers, size) = (reply.header_count(), reply.body_size());
