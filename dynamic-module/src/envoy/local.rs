@@ -51,7 +51,9 @@ impl LocalReply {
 
     /// Sends it.
     pub(super) fn send(&self, handle: &Handle) {
-        if self.is_grpc {
+        // Once a response has begun, Envoy has to say whether it replaces the headers or
+        // resets the stream. It takes the gRPC status from the headers then.
+        if self.is_grpc && !handle.has_response() {
             // Envoy's ABI for local replies has no gRPC status.
             handle.send_response_headers(&self.response.borrow().headers);
         } else {
