@@ -239,6 +239,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const Filter)
             // SAFETY: from `filter_new`, and Envoy does not use it again. Hooks under way
             // hold it too.
             let filter = unsafe { Rc::from_raw(filter) };
+            filter.handle().forget_headers();
             filter.end();
         }
     });
