@@ -251,7 +251,8 @@ fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String>
     Ok(program)
 }
 
-/// What makes two plugins share a VM. Each part goes in with its length.
+/// What makes two plugins share a VM. Each part goes in with its length, and each list with
+/// its own.
 fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
@@ -261,6 +262,7 @@ fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
     add(settings.vm_id.as_bytes());
     add(&settings.configuration);
     add(code);
+    add(&settings.environment.len().to_le_bytes());
     for (name, value) in &settings.environment {
         add(name.as_bytes());
         add(value.as_bytes());
