@@ -5,6 +5,7 @@
 mod groups;
 mod grpc;
 mod http;
+mod late;
 mod root;
 mod system;
 

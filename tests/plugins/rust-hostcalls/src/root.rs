@@ -2,6 +2,7 @@
 
 use crate::groups;
 use crate::http::{self, Metrics};
+use crate::late;
 use crate::show_option;
 use log::{info, warn};
 use proxy_wasm::hostcalls;
@@ -89,6 +90,9 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+        if self.group == "late" {
+            return Some(Box::new(late::Late::default()));
+        }
         let (group, metrics) = (self.group.clone(), self.metrics);
         Some(Box::new(http::Filter::new(group, metrics, self.queue)))
     }
