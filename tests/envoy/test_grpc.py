@@ -21,7 +21,7 @@ def test_request(proxy):
     seen = json.loads(line.removeprefix("info call: 0, '").removesuffix("'"))
     assert seen[":path"] == "/test.Service/See" and seen[":authority"] == "upstream"
     assert seen["content-type"] == "application/grpc" and seen["te"] == "trailers"
-    assert seen["grpc-timeout"] == "300m"
+    assert seen["grpc-timeout"] == "5000m"
     assert (seen["x-meta"], seen["x-raw-bin"]) == ("of plugin", "AP8B")
 
 

@@ -1,12 +1,11 @@
 //! gRPC calls and streams: what the request asks for, and a log line for all that arrives.
 
-use crate::http::Filter;
+use crate::http::{Filter, timeout};
 use crate::{show, show_option};
 use log::info;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, Bytes};
-use std::time::Duration;
 
 const SERVICE: &str = "test.Service";
 const METADATA: [(&str, &[u8]); 2] = [("x-meta", b"of plugin"), ("x-raw-bin", b"\0\xff\x01")];
@@ -23,7 +22,7 @@ impl Filter {
     }
 
     fn call(&mut self, cluster: &str, method: &str) -> Action {
-        let timeout = Duration::from_millis(300);
+        let timeout = timeout(method);
         let message = Some(b"ping".as_slice());
         match self.dispatch_grpc_call(cluster, SERVICE, method, METADATA.into(), message, timeout) {
             Err(status) => {

@@ -8,6 +8,14 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel};
 use std::time::Duration;
 
+/// A short one only for what is never answered: the machine may be slow.
+pub fn timeout(of: &str) -> Duration {
+    match of {
+        "/hang" | "Hang" => Duration::from_millis(300),
+        _ => Duration::from_secs(5),
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 pub struct Metrics {
     pub counter: u32,
@@ -72,7 +80,7 @@ impl HttpContext for Filter {
             "callout" => {
                 let cluster = self.header_of_request("x-cluster");
                 let path = self.header_of_request("x-path");
-                if call_out(self, &cluster, &path, Duration::from_millis(300)) {
+                if call_out(self, &cluster, &path, timeout(&path)) {
                     return Action::Pause;
                 }
             }
