@@ -70,6 +70,8 @@ class Proxy:
             value = self.envoy.stats(name).get(name, "none")
             if "P50" in value:
                 break
+        # Of each pair, the first is of the last flush only.
+        value = re.sub(r"\([^,)]*,([^)]*)\)", r"(\1)", value)
         self.transcript.append(f"{name} = {value}")
         return value
 
