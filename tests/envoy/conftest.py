@@ -7,7 +7,7 @@ a transcript, and the transcript of the second engine is compared with that of t
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Sequence
 
 import pytest
 from client import Http1, Http2, Request, Response
@@ -19,6 +19,9 @@ from upstream import Upstream
 CHOSEN = os.environ.get("ENVOY_ENGINES", ",".join(ENGINES)).split(",")
 # Differ from run to run, or with the time of day.
 VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id"}
+VOLATILE_LINE = re.compile(rf"^\w+ #\d+ ({'|'.join(VOLATILE)}): ")
+# How a plugin tells its contexts apart. The numbers are the engine's.
+CONTEXT = re.compile(r"(?<= )#\d+(?= )")
 TRANSCRIPTS: dict[str, list[str]] = {}
 
 
@@ -43,15 +46,18 @@ class Proxy:
         self.transcript += [describe(response) for response in responses]
         return responses
 
-    def log(self, plugin: str, count: int) -> list[str]:
-        """The plugin's next log lines, as soon as there are `count` or five seconds passed."""
+    def log(self, plugin: str, count: int = 1, last: Sequence[str] = ()) -> list[str]:
+        """The plugin's next log lines, as soon as there are `count`, with one for each of the
+        endings in `last`, or ten seconds passed."""
         start = self.seen.get(plugin, 0)
-        for _ in every(0.02, 5):
+        for _ in every(0.02, 10):
             lines = self.envoy.plugin_log(plugin, self.log_start)[start:]
-            if len(lines) >= count:
+            ended = all(any(line.endswith(end) for line in lines) for end in last)
+            if len(lines) >= count and ended:
                 break
         self.seen[plugin] = start + len(lines)
-        self.transcript += lines
+        same = (line for line in lines if not VOLATILE_LINE.search(line))
+        self.transcript += [CONTEXT.sub("#", line) for line in same]
         return lines
 
     def stat(self, name: str, expected: str) -> str:
@@ -116,11 +122,12 @@ def shared_envoys(upstream: int) -> Iterator[Callable[[str], Envoy]]:
 def transcript(request: pytest.FixtureRequest, engine: str) -> Iterator[list[str]]:
     lines: list[str] = []
     yield lines
-    test = request.node.name.replace(engine, "")
     if not lines:
         return  # skipped on this engine
-    first = TRANSCRIPTS.setdefault(test, lines)
     function = request.node.originalname
+    others = {name: it for name, it in request.node.callspec.params.items() if name != "engine"}
+    test = f"{request.node.path} {function} {sorted(others.items())}"
+    first = TRANSCRIPTS.setdefault(test, lines)
 
     def comparable(lines: list[str]) -> list[str]:
         return [line for line in lines if not allowed(function, line)]
