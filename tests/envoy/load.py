@@ -25,7 +25,10 @@ class Load:
             connection.sendall(self.request)
             sent += 1
         while answered < sent:
-            for key, _ in self.selector.select(10):
+            ready = self.selector.select(30)
+            if not ready:
+                raise RuntimeError(f"{sent - answered} requests are not answered")
+            for key, _ in ready:
                 answer = key.fileobj.recv(65536)
                 if not answer.startswith(b"HTTP/1.1 200"):
                     raise RuntimeError(f"unexpected answer: {answer[:100]!r}")

@@ -76,7 +76,7 @@ def test_endless_loop_meets_the_deadline(start):
     proxy = start(Plugin("spin", "none"), Plugin("other", "none"), environment=deadline)
     begin = time.monotonic()
     assert proxy.send("spin", Request("/see", [("x-do", "spin")])).status == 503
-    assert 0.25 < time.monotonic() - begin < 3
+    assert 0.25 < time.monotonic() - begin < 10
     assert proxy.send("other", Request()).status == 200
     assert "spin_for_ever" in proxy.envoy.log()
 
@@ -116,14 +116,14 @@ def test_memory_limit_from_the_environment(start):
 )  # fmt: skip
 def test_envoy_refuses_configuration(engine, plugin, message):
     with Envoy(engine, [plugin], wait=False) as envoy:
-        assert envoy.wait_for_end(10) != 0
+        assert envoy.wait_for_end(60) != 0
         assert message in envoy.log()
 
 
 def test_fail_open_does_not_excuse_the_configuration(engine):
     plugin = Plugin("c", "refuse", more=policy("FAIL_OPEN"))
     with Envoy(engine, [plugin], wait=False) as envoy:
-        assert envoy.wait_for_end(10) != 0
+        assert envoy.wait_for_end(60) != 0
 
 
 def test_workers_share_data(start):
@@ -194,12 +194,15 @@ def test_shutdown_during_requests(start):
     threads = [threading.Thread(target=work, args=[plugin.name]) for plugin in plugins]
     for thread in threads:
         thread.start()
-    time.sleep(0.7)
+    for _ in every(0.05, 30):
+        if any(response.status == 200 for response in served):
+            break
+    time.sleep(0.5)  # so that the others are under way too
     status = proxy.envoy.stop()
     stop.set()
     for thread in threads:
         thread.join()
-    assert served and status == 0
+    assert any(response.status == 200 for response in served) and status == 0
     assert "Caught" not in proxy.envoy.log() and "panicked" not in proxy.envoy.log()
 
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from client import Request
+from envoy import every
 
 both_protocols = pytest.mark.parametrize("http", [1, 2], ids=["http1", "http2"])
 SIZES = [0, 1, 1000, 70_000, 1 << 20, 4 << 20]
@@ -290,10 +291,18 @@ def test_queue(proxy):
 
 def test_ticks(proxy):
     """Five ticks in every VM, then the plugin stops its timer."""
-    time.sleep(0.4)
-    ticks = proxy.send("tick", Request()).body
+
+    def ticks() -> int:
+        body = proxy.send("tick", Request()).body
+        return 0 if body == b"none" else int(body.strip(b"'"))
+
+    # Envoy's filter has a VM on the main thread too.
+    expected = {"v8": 10, "rust": 5}[proxy.engine]
+    for _ in every(0.05, 10):
+        if ticks() >= expected:
+            break
     time.sleep(0.2)
-    assert proxy.send("tick", Request()).body == ticks and ticks > b"'0'"
+    assert ticks() == expected
 
 
 def test_callout_from_a_tick(proxy):
