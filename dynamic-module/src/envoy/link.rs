@@ -1,7 +1,6 @@
 //! A filter configuration's side of Envoy, usable from any thread: its metrics, its
 //! main-thread scheduler, the log.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, ThreadId};
@@ -94,7 +93,7 @@ unsafe impl Sync for Raw {}
 pub(super) struct Link {
     raw: RwLock<Option<Raw>>,
     main_thread: ThreadId,
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<Vec<Event>>,
     /// Open calls: Envoy's id, whose they are, and the plugin's token.
     calls: Mutex<Vec<(u64, Target, u32)>>,
     metrics: Metrics,
@@ -149,7 +148,7 @@ impl Link {
 
     /// Has the main thread do something soon.
     pub(super) fn post(&self, event: Event) {
-        lock(&self.events).push_back(event);
+        lock(&self.events).push(event);
         let raw = self.raw.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(raw) = raw.as_ref() {
             // SAFETY: the scheduler is alive while the lock is held.
@@ -162,11 +161,10 @@ impl Link {
         }
     }
 
-    /// On the main thread: does what was posted.
+    /// On the main thread: does what was posted. What is posted meanwhile has a turn of its
+    /// own, so that a plugin that goes on posting does not keep Envoy from all else.
     pub(super) fn run_events(&self) {
-        loop {
-            let event = lock(&self.events).pop_front();
-            let Some(event) = event else { return };
+        for event in std::mem::take(&mut *lock(&self.events)) {
             match event {
                 Event::Tick(target, on_its_way) => {
                     on_its_way.store(false, Ordering::Relaxed);
