@@ -1,6 +1,6 @@
 //! HTTP calls and local responses.
 
-use super::super::abi::{HostResult, Status};
+use super::super::abi::HostResult;
 use super::super::calls::CallKind;
 use super::super::deferred::Deferred;
 use super::super::pairs;
@@ -47,11 +47,12 @@ host_functions! {
             grpc_status: (grpc_status <= MAX_GRPC_STATUS).then_some(grpc_status),
         };
         let context = vm.context();
-        if context.is_root() {
-            return Err(Status::BadArgument);
+        // Without a stream there is nothing to answer. proxy-wasm-cpp-host says Ok, and SDKs
+        // panic at anything else.
+        if !context.is_root() {
+            vm.defer(Deferred::Stream(context, StreamAction::Respond(response)));
+            vm.stop_iteration.set(true);
         }
-        vm.defer(Deferred::Stream(context, StreamAction::Respond(response)));
-        vm.stop_iteration.set(true);
         Ok(())
     }
 }

@@ -321,8 +321,17 @@ fn a_local_response_ends_the_iteration() {
             (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
               (drop (call $proxy_send_local_response (i32.const 500) (i32.const 100) (i32.const 3)
                 (i32.const 110) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 7)))
-              (i32.const 0))"#
+              (i32.const 0))
+            (func (export "proxy_on_tick") (param i32)
+              (call $digit (call $proxy_send_local_response (i32.const 404) (i32.const 100) (i32.const 3)
+                (i32.const 110) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const -1))))"#
         ),
+    );
+    guest.vm.enter().tick(guest.root);
+    assert_eq!(
+        guest.notes.take(),
+        ["Info wasm log: 0"],
+        "nothing to answer, which is no error"
     );
     guest.with_stream(&[], "", |context, _| {
         assert_eq!(guest.request(context), HeadersAction::StopAllAndWatermark);
