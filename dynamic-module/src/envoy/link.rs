@@ -81,7 +81,24 @@ impl OwnedRequest {
 /// Envoy's pointers, until the configuration is destroyed.
 struct Raw {
     config: ConfigPtr,
-    scheduler: SchedulerPtr,
+    scheduler: Arc<Scheduler>,
+}
+
+/// Envoy's, which does nothing once its configuration is destroyed.
+struct Scheduler(SchedulerPtr);
+
+// SAFETY: Envoy's scheduler is made for use from any thread.
+unsafe impl Send for Scheduler {}
+// SAFETY: as above.
+unsafe impl Sync for Scheduler {}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // SAFETY: it was made in `Link::new`, and this is its end.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0);
+        }
+    }
 }
 
 // SAFETY: Envoy's configuration is made for use from several threads as `Link` uses it:
@@ -108,6 +125,7 @@ impl Link {
         // SAFETY: by contract.
         let scheduler =
             unsafe { abi::envoy_dynamic_module_callback_http_filter_config_scheduler_new(config) };
+        let scheduler = Arc::new(Scheduler(scheduler));
         let mut link = Self {
             raw: RwLock::new(Some(Raw { config, scheduler })),
             main_thread: thread::current().id(),
@@ -123,19 +141,9 @@ impl Link {
 
     /// Cuts the link, before Envoy's configuration goes.
     pub(super) fn close(&self) {
-        let raw = self
-            .raw
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(raw) = raw {
-            // SAFETY: it was made in `new`, and nobody has it any more.
-            unsafe {
-                abi::envoy_dynamic_module_callback_http_filter_config_scheduler_delete(
-                    raw.scheduler,
-                );
-            }
-        }
+        let mut raw = self.raw.write().unwrap_or_else(PoisonError::into_inner);
+        drop(raw.take());
+        drop(raw);
         lock(&self.events).clear();
         lock(&self.calls).clear();
     }
@@ -148,16 +156,16 @@ impl Link {
 
     /// Has the main thread do something soon.
     pub(super) fn post(&self, event: Event) {
-        lock(&self.events).push(event);
         let raw = self.raw.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(raw) = raw.as_ref() {
-            // SAFETY: the scheduler is alive while the lock is held.
-            unsafe {
-                abi::envoy_dynamic_module_callback_http_filter_config_scheduler_commit(
-                    raw.scheduler,
-                    0,
-                );
-            }
+        let scheduler = raw.as_ref().map(|raw| raw.scheduler.clone());
+        // Envoy may hold the last reference to the configuration while it commits: then its
+        // destruction, which closes the link, is on this thread.
+        drop(raw);
+        let Some(scheduler) = scheduler else { return };
+        lock(&self.events).push(event);
+        // SAFETY: the scheduler is alive, and Envoy sees whether its configuration is.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler.0, 0);
         }
     }
 
@@ -272,7 +280,7 @@ impl Link {
 pub(super) struct EnvoyProxy {
     pub(super) link: Arc<Link>,
     /// The plugin is being tried out, in a VM that is thrown away.
-    pub(super) trial: Arc<AtomicBool>,
+    pub(super) trial: bool,
     /// Stands before what the host says of the plugin.
     pub(super) name: String,
 }
@@ -305,7 +313,7 @@ impl Proxy for EnvoyProxy {
         request: &HttpRequest<'_>,
         end: bool,
     ) -> HostResult {
-        if self.trial.load(Ordering::Relaxed) {
+        if self.trial {
             return Err(Status::InternalFailure);
         }
         if self.link.on_main_thread() {
@@ -334,7 +342,7 @@ impl Proxy for EnvoyProxy {
     }
 
     fn set_tick_period(&self, root: Target, period: Duration) {
-        if !self.trial.load(Ordering::Relaxed) {
+        if !self.trial {
             timers::set(&self.link, root, period);
         }
     }
@@ -352,7 +360,7 @@ impl Proxy for EnvoyProxy {
     }
 
     fn memory_grown(&self, bytes: usize) {
-        if !self.trial.load(Ordering::Relaxed) {
+        if !self.trial {
             self.link.vm_metrics.memory(&self.link, bytes, true);
         }
     }

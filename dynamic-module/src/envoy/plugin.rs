@@ -2,7 +2,7 @@
 //! and VM key, shared with other plugins of the same key.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Instant;
 
@@ -197,7 +197,7 @@ impl WasmPlugin {
             root_log_prefix: log_name(&[&config.root_id, &config.vm.vm_id]),
             proxy: Box::new(EnvoyProxy {
                 link: link.clone(),
-                trial: Arc::new(AtomicBool::new(trial)),
+                trial,
                 name: self.log_name(),
             }),
         })
