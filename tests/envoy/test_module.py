@@ -47,6 +47,8 @@ def test_statistics_of_workers(start):
             assert proxy.send(plugin.name, Request()).status == 200
     now = counts(proxy)
     assert (now["created"], now["active"]) == (3, 2)
+    # What the third had is not counted any more.
+    assert 2 << 20 < now["memory_bytes"] < 64 << 20 and now["memory_bytes"] % (64 << 10) == 0
 
 
 def test_memory_that_grows_is_counted(start):

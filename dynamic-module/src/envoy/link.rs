@@ -2,13 +2,13 @@
 //! main-thread scheduler, the log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::abi::{self, ConfigPtr, ModuleBuffer, SchedulerPtr};
 use super::calls::OF_CONFIG;
-use super::metrics::{Metrics, VmMetrics};
+use super::metrics::{self, CountedVm, Metrics, VmMetrics};
 use super::timers;
 use crate::config::node::Node;
 use crate::host::abi::{HostResult, LogLevel, MetricKind, Status};
@@ -109,6 +109,8 @@ unsafe impl Sync for Raw {}
 
 pub(super) struct Link {
     raw: RwLock<Option<Raw>>,
+    /// The same as `raw` being gone: streams ask, and should not wait.
+    closed: AtomicBool,
     main_thread: ThreadId,
     events: Mutex<Vec<Event>>,
     /// Open calls: Envoy's id, whose they are, and the plugin's token.
@@ -128,6 +130,7 @@ impl Link {
         let scheduler = Arc::new(Scheduler(scheduler));
         let mut link = Self {
             raw: RwLock::new(Some(Raw { config, scheduler })),
+            closed: AtomicBool::new(false),
             main_thread: thread::current().id(),
             events: Mutex::default(),
             calls: Mutex::default(),
@@ -136,11 +139,19 @@ impl Link {
         };
         link.vm_metrics = VmMetrics::define(&link);
         link.metrics = Metrics::new(&link);
-        Arc::new(link)
+        let link = Arc::new(link);
+        metrics::show_vms(&link);
+        link
+    }
+
+    /// Whether Envoy's configuration is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Cuts the link, before Envoy's configuration goes.
     pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         let mut raw = self.raw.write().unwrap_or_else(PoisonError::into_inner);
         drop(raw.take());
         drop(raw);
@@ -281,6 +292,8 @@ pub(super) struct EnvoyProxy {
     pub(super) link: Arc<Link>,
     /// The plugin is being tried out, in a VM that is thrown away.
     pub(super) trial: bool,
+    /// The VM that was made for the plugin, if any.
+    pub(super) vm: Weak<CountedVm>,
     /// Stands before what the host says of the plugin.
     pub(super) name: String,
 }
@@ -360,8 +373,8 @@ impl Proxy for EnvoyProxy {
     }
 
     fn memory_grown(&self, bytes: usize) {
-        if !self.trial {
-            self.link.vm_metrics.memory(&self.link, bytes, true);
+        if let Some(vm) = self.vm.upgrade() {
+            vm.memory_grown(bytes);
         }
     }
 }

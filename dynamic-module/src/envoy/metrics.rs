@@ -3,8 +3,8 @@
 //! later become one metric per kind with the plugin's name for it as a label.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use super::abi::{self, ModuleBuffer};
 use super::link::{Link, lock, no_labels};
@@ -208,32 +208,96 @@ impl VmMetrics {
         }
     }
 
-    fn change(link: &Link, kind: MetricKind, id: Option<usize>, up: bool, value: u64) {
-        let way = if up { Change::Up } else { Change::Down };
-        if let Some(id) = id {
-            // A metric that Envoy refuses is no reason to fail.
-            let _ = change(link, kind, &Place::Own(id), way, value);
-        }
-    }
-
     pub(super) fn created(&self, link: &Link) {
-        Self::change(link, MetricKind::Counter, self.created, true, 1);
-        Self::change(link, MetricKind::Gauge, self.active, true, 1);
-    }
-
-    pub(super) fn ended(&self, link: &Link) {
-        Self::change(link, MetricKind::Gauge, self.active, false, 1);
+        one_more(link, self.created);
     }
 
     pub(super) fn failed(&self, link: &Link) {
-        Self::change(link, MetricKind::Counter, self.failed, true, 1);
+        one_more(link, self.failed);
     }
 
     pub(super) fn reloaded(&self, link: &Link) {
-        Self::change(link, MetricKind::Counter, self.reloaded, true, 1);
+        one_more(link, self.reloaded);
+    }
+}
+
+// A metric that Envoy refuses is no reason to fail.
+
+fn one_more(link: &Link, counter: Option<usize>) {
+    if let Some(id) = counter {
+        let _ = change(link, MetricKind::Counter, &Place::Own(id), Change::Up, 1);
+    }
+}
+
+fn set(link: &Link, gauge: Option<usize>, value: usize) {
+    if let Some(id) = gauge {
+        let place = Place::Own(id);
+        let _ = change(link, MetricKind::Gauge, &place, Change::Set, value as u64);
+    }
+}
+
+/// All VMs of the process. A VM may live longer than the link of the plugin it was made for,
+/// so the gauges of every link are set to the sums.
+#[derive(Default)]
+struct Vms {
+    active: usize,
+    memory: usize,
+    links: Vec<Weak<Link>>,
+}
+
+static ALL_VMS: LazyLock<Mutex<Vms>> = LazyLock::new(Mutex::default);
+
+/// Shows the link's gauges what there is already.
+pub(super) fn show_vms(link: &Arc<Link>) {
+    Vms::change(|vms| vms.links.push(Arc::downgrade(link)));
+}
+
+impl Vms {
+    fn change(how: impl FnOnce(&mut Self)) {
+        let mut vms = lock(&ALL_VMS);
+        how(&mut vms);
+        let (active, memory) = (vms.active, vms.memory);
+        // Dropped after the lock: nobody else may have them any more.
+        let mut links = Vec::new();
+        vms.links.retain(|link| {
+            let link = link.upgrade().filter(|link| !link.is_closed());
+            let open = link.is_some();
+            links.extend(link);
+            open
+        });
+        for link in &links {
+            set(link, link.vm_metrics.active, active);
+            set(link, link.vm_metrics.memory, memory);
+        }
+        drop(vms);
+    }
+}
+
+/// One VM in the gauges.
+pub(super) struct CountedVm {
+    memory: AtomicUsize,
+}
+
+impl CountedVm {
+    pub(super) fn new() -> Arc<Self> {
+        Vms::change(|vms| vms.active += 1);
+        let memory = AtomicUsize::new(0);
+        Arc::new(Self { memory })
     }
 
-    pub(super) fn memory(&self, link: &Link, bytes: usize, up: bool) {
-        Self::change(link, MetricKind::Gauge, self.memory, up, bytes as u64);
+    pub(super) fn memory_grown(&self, bytes: usize) {
+        Vms::change(|vms| {
+            vms.memory += bytes;
+            self.memory.fetch_add(bytes, Ordering::Relaxed);
+        });
+    }
+}
+
+impl Drop for CountedVm {
+    fn drop(&mut self) {
+        Vms::change(|vms| {
+            vms.active -= 1;
+            vms.memory -= *self.memory.get_mut();
+        });
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::abi;
 use super::footprint;
 use super::link::{EnvoyProxy, Link, lock, log};
+use super::metrics::CountedVm;
 use crate::config::node::Node;
 use crate::config::{Code, FailurePolicy, PluginConfig};
 use crate::host::abi::LogLevel;
@@ -29,15 +30,7 @@ static VMS: Registry<(usize, Hash32), WorkerVm> = LazyLock::new(Mutex::default);
 /// A VM, counted.
 pub(super) struct WorkerVm {
     pub(super) shared: Arc<SharedVm>,
-    link: Arc<Link>,
-}
-
-impl Drop for WorkerVm {
-    fn drop(&mut self) {
-        let metrics = &self.link.vm_metrics;
-        metrics.ended(&self.link);
-        metrics.memory(&self.link, self.shared.memory_bytes(), false);
-    }
+    _counted: Arc<CountedVm>,
 }
 
 /// The plugin in one worker's VM.
@@ -165,7 +158,7 @@ impl WasmPlugin {
 
     fn start_on_worker(&self, link: &Arc<Link>, index: usize) -> Result<Instance, String> {
         if let Some(vm) = live_vm(index, &self.vm_key) {
-            let plugin = self.plugin(link, false);
+            let plugin = self.plugin(link, false, Weak::new());
             let root = vm.shared.enter().add_plugin(&plugin)?;
             return Ok(Instance { vm, root });
         }
@@ -175,18 +168,19 @@ impl WasmPlugin {
     }
 
     fn start_vm(&self, link: &Arc<Link>, trial: bool) -> Result<Instance, String> {
-        let plugin = self.plugin(link, trial);
+        let counted = CountedVm::new();
+        let plugin = self.plugin(link, trial, Arc::downgrade(&counted));
         let shared = SharedVm::start(&self.program, &self.settings, &plugin)?;
         link.vm_metrics.created(link);
         let vm = Arc::new(WorkerVm {
             shared,
-            link: link.clone(),
+            _counted: counted,
         });
         let root = vm.shared.enter().add_plugin(&plugin)?;
         Ok(Instance { vm, root })
     }
 
-    fn plugin(&self, link: &Arc<Link>, trial: bool) -> Arc<Plugin> {
+    fn plugin(&self, link: &Arc<Link>, trial: bool, vm: Weak<CountedVm>) -> Arc<Plugin> {
         let config = &self.config;
         Arc::new(Plugin {
             name: config.name.clone(),
@@ -198,6 +192,7 @@ impl WasmPlugin {
             proxy: Box::new(EnvoyProxy {
                 link: link.clone(),
                 trial,
+                vm,
                 name: self.log_name(),
             }),
         })

@@ -95,11 +95,6 @@ impl SharedVm {
     pub fn has_failed(&self) -> bool {
         self.vm.failed.load(Ordering::Relaxed)
     }
-
-    /// Bytes of linear memory, as of the last call.
-    pub fn memory_bytes(&self) -> usize {
-        self.vm.memory_bytes.load(Ordering::Relaxed)
-    }
 }
 
 impl Deref for Entered<'_> {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rust_wasm::Value;
@@ -71,7 +71,8 @@ pub struct Vm {
     /// Properties that the plugin declared, and whether each can be set once only.
     pub(super) declared: RefCell<HashMap<Vec<u8>, bool>>,
     pub(super) failed: AtomicBool,
-    pub(super) memory_bytes: AtomicUsize,
+    /// Bytes of linear memory, as of the last call.
+    memory_bytes: Cell<usize>,
 }
 
 impl Vm {
@@ -105,7 +106,7 @@ impl Vm {
             metrics: RefCell::default(),
             declared: RefCell::default(),
             failed: AtomicBool::new(false),
-            memory_bytes: AtomicUsize::new(0),
+            memory_bytes: Cell::new(0),
         })
     }
 
@@ -257,12 +258,9 @@ impl Vm {
     }
 
     fn note_memory(&self) {
-        let (old, new) = (
-            self.memory_bytes.load(Ordering::Relaxed),
-            self.memory_size(),
-        );
+        let (old, new) = (self.memory_bytes.get(), self.memory_size());
         if new > old {
-            self.memory_bytes.store(new, Ordering::Relaxed);
+            self.memory_bytes.set(new);
             self.root.plugin.proxy.memory_grown(new - old);
         }
     }
