@@ -126,3 +126,17 @@ def test_precompiled_code(start, tmp_path):
     assert says(good, False) == ""
     assert "precompiled code not used: " in says(good[:-1] + bytes([good[-1] ^ 1]), True)
     shutil.rmtree(cache)
+
+
+def test_plugins_of_one_vm_start_at_once(start):
+    """Ticks and queues of the second and third are there before any request."""
+    plugins = [
+        Plugin("first", "queue", root_id="1", vm_id="one"),
+        Plugin("second", "tick-callout", root_id="2", vm_id="one"),
+        Plugin("third", "queue", root_id="3", vm_id="one"),
+    ]
+    proxy = start(*plugins)
+    assert proxy.log("second", 1) == ['info root callout: Some("200"), body: true, trailers: 0']
+    item = [("x-do", "one"), ("x-value", "item")]
+    assert proxy.send("first", Request("/see", item)).status == 200
+    assert proxy.log("third", 1) == ["info from own queue: 'item'"]

@@ -364,6 +364,10 @@ impl Proxy for EnvoyProxy {
         self.link.post(Event::QueueReady(root, token));
     }
 
+    fn is_trial(&self) -> bool {
+        self.trial
+    }
+
     fn vm_failed(&self, error: &str) {
         self.link.vm_metrics.failed(&self.link);
         log(

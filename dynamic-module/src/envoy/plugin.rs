@@ -100,18 +100,19 @@ impl WasmPlugin {
     }
 
     /// Starts the plugin for the first time, on the main thread, while metrics can be
-    /// defined. The VM becomes the first worker's, if that has none of this key.
+    /// defined: on the first worker's VM. If others use that, the plugin has to start in one
+    /// of its own before, which then ends.
     ///
     /// # Errors
     /// If the plugin refused or failed.
     pub(super) fn try_out(&self, link: &Arc<Link>) -> Result<(), String> {
         // SAFETY: this is the main thread.
         let validating = unsafe { abi::envoy_dynamic_module_callback_is_validation_mode() };
-        let keep = !validating && live_vm(0, &self.vm_key).is_none();
-        let instance = self.start_vm(link, !keep)?;
-        if keep && let Some(worker) = self.workers.first() {
-            let key = (0, self.vm_key);
-            lock(&VMS).insert(key, Arc::downgrade(&instance.vm));
+        if validating || live_vm(0, &self.vm_key).is_some() {
+            self.start_vm(link, true)?;
+        }
+        if !validating && let Some(worker) = self.workers.first() {
+            let instance = self.start_on_worker(link, 0)?;
             lock(worker).instance = Some(Arc::new(instance));
         }
         Ok(())

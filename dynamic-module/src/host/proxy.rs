@@ -150,6 +150,10 @@ pub trait Proxy: Send + Sync {
     fn set_tick_period(&self, root: Target, period: Duration);
     /// Has [`super::Entered::queue_ready`] called soon, not from within this call.
     fn queue_ready(&self, root: Target, token: u32);
+    /// Whether the plugin is being tried out, in a VM that is thrown away.
+    fn is_trial(&self) -> bool {
+        false
+    }
     /// The VM has failed; `error` is what happened, with the plugin's backtrace.
     fn vm_failed(&self, error: &str);
     /// The VM's memory has grown by so many bytes.

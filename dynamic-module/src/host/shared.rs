@@ -59,8 +59,9 @@ pub(crate) fn set(vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> HostResult
     Ok(())
 }
 
-/// Makes the queue if it is not there, and has `wake(token)` called for new items.
-pub(crate) fn register_queue(vm_id: &str, name: &[u8], wake: Wake) -> u32 {
+/// Makes the queue if it is not there, and has `wake(token)` called for new items: always, or
+/// if it is the first.
+pub(crate) fn register_queue(vm_id: &str, name: &[u8], wake: Wake, always: bool) -> u32 {
     let shared = &mut *shared();
     let key = (vm_id.as_bytes().to_vec(), name.to_vec());
     let token = *shared.tokens.entry(key).or_insert_with(|| {
@@ -68,7 +69,8 @@ pub(crate) fn register_queue(vm_id: &str, name: &[u8], wake: Wake) -> u32 {
         shared.last_token
     });
     match shared.queues.get_mut(&token) {
-        Some(queue) => queue.wake = wake,
+        Some(queue) if always => queue.wake = wake,
+        Some(_) => {}
         None => {
             let items = VecDeque::new();
             shared.queues.insert(token, Queue { items, wake });
@@ -131,10 +133,12 @@ mod tests {
             let woken = woken.clone();
             Arc::new(move |token| woken.store(token, Ordering::Relaxed))
         };
+        let no_wake = || -> Wake { Arc::new(|_| ()) };
         assert_eq!(resolve_queue(b"queue", b"q"), Err(Status::NotFound));
-        let token = register_queue("queue", b"q", wake());
-        assert_eq!(register_queue("queue", b"q", wake()), token);
-        assert_ne!(register_queue("queue", b"other", wake()), token);
+        let token = register_queue("queue", b"q", no_wake(), false);
+        assert_eq!(register_queue("queue", b"q", wake(), true), token);
+        assert_eq!(register_queue("queue", b"q", no_wake(), false), token);
+        assert_ne!(register_queue("queue", b"other", wake(), true), token);
         assert_eq!(resolve_queue(b"queue", b"q"), Ok(token));
         assert_eq!(dequeue(token), Err(Status::Empty));
         enqueue(token, b"1").expect("it is there");
