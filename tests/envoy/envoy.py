@@ -151,6 +151,10 @@ def listener(plugin: Plugin, engine: str) -> dict[str, Any]:
     return {"name": plugin.name, "address": address(0), "filter_chains": [chain]}
 
 
+def path_source(path: Path) -> dict[str, Any]:
+    return {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
+
+
 def cluster(name: str, port: int, http2: bool) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": address(port)}}
     protocol = {"http2_protocol_options" if http2 else "http_protocol_options": {}}
@@ -192,6 +196,7 @@ class Envoy:
         environment: dict[str, str] | None = None,
         level: str = "trace",
         wait: bool = True,
+        xds: bool = False,  # listeners and routes come from files, and can be updated
     ):
         self.plugins = {plugin.name: plugin for plugin in plugins}
         self.directory = tempfile.TemporaryDirectory(prefix="envoy-")
@@ -210,6 +215,18 @@ class Envoy:
                 ],
             },
         }
+        self.here = here
+        if xds:
+            listeners = config["static_resources"].pop("listeners")
+            config["dynamic_resources"] = {"lds_config": path_source(here / "lds.json")}
+            for one in listeners:
+                manager = one["filter_chains"][0]["filters"][0]["typed_config"]
+                routes = manager.pop("route_config") | {"name": one["name"]}
+                source = path_source(here / f"{one['name']}.json")
+                manager["rds"] = {"config_source": source, "route_config_name": one["name"]}
+                self._serve(f"{one['name']}.json", "config.route.v3.RouteConfiguration", [routes])
+            self.listeners = listeners
+            self.update_listeners()
         (here / "envoy.json").write_text(json.dumps(config))
         command = [envoy_binary(), "-c", str(here / "envoy.json"), "--use-dynamic-base-id"]
         command += ["--admin-address-path", str(admin), "--concurrency", str(workers)]
@@ -231,6 +248,19 @@ class Envoy:
             except BaseException:
                 self.stop()
                 raise
+
+    def _serve(self, file: str, kind: str, resources: list[dict[str, Any]]) -> None:
+        name = f"type.googleapis.com/envoy.{kind}"
+        resources = [{"@type": name, **resource} for resource in resources]
+        new = self.here / "new"
+        new.write_text(json.dumps({"resources": resources}))
+        new.rename(self.here / file)  # which is what Envoy watches for
+
+    def update_listeners(self, **changes: object) -> None:
+        """Has all listeners made anew, with these changes of their connection managers."""
+        for one in self.listeners:
+            one["filter_chains"][0]["filters"][0]["typed_config"].update(changes)
+        self._serve("lds.json", "config.listener.v3.Listener", self.listeners)
 
     def _wait_until_ready(self) -> None:
         for _ in every(0.02, 60):

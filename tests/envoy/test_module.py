@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 from client import Http1, Request
-from envoy import PLUGINS, ROOT, Plugin
+from envoy import PLUGINS, ROOT, Plugin, every
 from test_faults import ONCE, policy
 
 pytestmark = pytest.mark.parametrize("engine", ["rust"], indirect=True)
@@ -79,6 +79,23 @@ def test_plugin_of_a_route(start):
     assert proxy.send("headers", Request("/own", ONCE)).status == 503
     assert proxy.send("headers", Request("/own")).status == 200
     assert proxy.send("headers", Request()).all("x-twice") == ["a", "b"]
+
+
+def test_plugin_of_a_route_outlives_the_listener(start):
+    """The route stays when its listener is made anew: the plugin's ticks and calls go on."""
+    own = Plugin("of-route", "tick-callout", root_id="own")
+    proxy = start(Plugin("headers", "headers", on_route=own), xds=True)
+
+    def called(times: int) -> bool:
+        for _ in every(0.1, 20):
+            assert proxy.send("headers", Request("/own")).status == 200
+            if proxy.envoy.log().count('root callout: Some("200")') >= times:
+                return True
+        return False
+
+    assert called(1)
+    proxy.envoy.update_listeners(stat_prefix="anew")
+    assert called(2)
 
 
 def section_name() -> str:

@@ -144,10 +144,11 @@ fn change(link: &Link, kind: MetricKind, place: &Place, change: Change, value: u
         // SAFETY: the configuration is alive; metrics change from any thread.
         unsafe { function(config, id, labels.0, labels.1, value) }
     });
-    if result == Some(abi::METRIC_OK) {
-        return Ok(());
+    match result {
+        // The plugin's last words, after its configuration is gone, are not its mistake.
+        Some(abi::METRIC_OK) | None => Ok(()),
+        Some(_) => Err(Status::InternalFailure),
     }
-    Err(Status::InternalFailure)
 }
 
 impl Metric for EnvoyMetric {

@@ -33,10 +33,18 @@ pub(super) struct WorkerVm {
     _counted: Arc<CountedVm>,
 }
 
-/// The plugin in one worker's VM.
+/// The plugin in one worker's VM, for as long as somebody needs it.
 pub(super) struct Instance {
     pub(super) vm: Arc<WorkerVm>,
     pub(super) root: u32,
+    /// Where its metrics, ticks and calls are.
+    link: Arc<Link>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.vm.shared.enter().remove_plugin(self.root);
+    }
 }
 
 #[derive(Default)]
@@ -122,8 +130,18 @@ impl WasmPlugin {
     pub(super) fn instance(&self, link: &Arc<Link>, index: usize) -> Option<Arc<Instance>> {
         let mut worker = lock(self.workers.get(index)?);
         if let Some(instance) = &worker.instance {
-            let reload = instance.vm.shared.has_failed()
-                && self.config.failure_policy == FailurePolicy::FailReload;
+            let failed = instance.vm.shared.has_failed();
+            if !failed && instance.link.is_closed() {
+                // A route's plugin, whose first filter is gone.
+                let old = worker.instance.take();
+                self.start_again(&mut worker, link, index);
+                let instance = worker.instance.clone();
+                drop(worker);
+                // It ends in the plugin, which may come back here.
+                drop(old);
+                return instance;
+            }
+            let reload = failed && self.config.failure_policy == FailurePolicy::FailReload;
             if !reload {
                 return Some(instance.clone());
             }
@@ -139,36 +157,49 @@ impl WasmPlugin {
         if worker.instance.is_some() || again {
             worker.last_start = Some(now);
         }
+        let old = worker.instance.clone();
+        if self.start_again(&mut worker, link, index) && old.is_some() {
+            link.vm_metrics.reloaded(link);
+        }
+        let instance = worker.instance.clone();
+        drop(worker);
+        drop(old);
+        instance
+    }
+
+    /// Starts the plugin on a worker, instead of what is there. Says whether it did.
+    fn start_again(&self, worker: &mut Worker, link: &Arc<Link>, index: usize) -> bool {
         match self.start_on_worker(link, index) {
             Ok(instance) => {
-                if worker.instance.is_some() {
-                    link.vm_metrics.reloaded(link);
-                }
                 worker.instance = Some(Arc::new(instance));
+                true
             }
             Err(error) => {
-                worker.last_start = Some(now);
+                worker.last_start = Some(Instant::now());
                 log(
                     LogLevel::Error,
                     &format!("Wasm plugin{} cannot start: {error}", self.log_name()),
                 );
+                false
             }
         }
-        worker.instance.clone()
     }
 
     fn start_on_worker(&self, link: &Arc<Link>, index: usize) -> Result<Instance, String> {
         if let Some(vm) = live_vm(index, &self.vm_key) {
             let plugin = self.plugin(link, false, Weak::new());
             let root = vm.shared.enter().add_plugin(&plugin)?;
-            return Ok(Instance { vm, root });
+            let link = link.clone();
+            return Ok(Instance { vm, root, link });
         }
-        let instance = self.start_vm(link, false)?;
-        lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&instance.vm));
-        Ok(instance)
+        let (vm, root) = self.start_vm(link, false)?;
+        lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&vm));
+        let link = link.clone();
+        Ok(Instance { vm, root, link })
     }
 
-    fn start_vm(&self, link: &Arc<Link>, trial: bool) -> Result<Instance, String> {
+    /// The VM, and the plugin's root context in it.
+    fn start_vm(&self, link: &Arc<Link>, trial: bool) -> Result<(Arc<WorkerVm>, u32), String> {
         let counted = CountedVm::new();
         let plugin = self.plugin(link, trial, Arc::downgrade(&counted));
         let shared = SharedVm::start(&self.program, &self.settings, &plugin)?;
@@ -178,7 +209,7 @@ impl WasmPlugin {
             _counted: counted,
         });
         let root = vm.shared.enter().add_plugin(&plugin)?;
-        Ok(Instance { vm, root })
+        Ok((vm, root))
     }
 
     fn plugin(&self, link: &Arc<Link>, trial: bool, vm: Weak<CountedVm>) -> Arc<Plugin> {
@@ -205,13 +236,11 @@ impl WasmPlugin {
         log_name(&[&config.name, &config.root_id, &config.vm.vm_id])
     }
 
-    /// Ends the plugin in all VMs.
+    /// Ends the plugin in all VMs, once its streams have ended.
     pub(super) fn close(&self) {
         for worker in &self.workers {
             let instance = lock(worker).instance.take();
-            if let Some(instance) = instance {
-                instance.vm.shared.enter().remove_plugin(instance.root);
-            }
+            drop(instance);
         }
     }
 }

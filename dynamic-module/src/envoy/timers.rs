@@ -61,7 +61,7 @@ fn run() {
         let now = Instant::now();
         let mut due = Vec::new();
         timers.list.retain_mut(|timer| {
-            let Some(link) = timer.link.upgrade() else {
+            let Some(link) = timer.link.upgrade().filter(|it| !it.is_closed()) else {
                 return false;
             };
             if timer.target.vm.strong_count() == 0 {
