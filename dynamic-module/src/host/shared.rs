@@ -1,5 +1,5 @@
 //! What VMs share: data with compare-and-swap, and queues, both keyed by `vm_id` and
-//! kept for the life of the process.
+//! kept for as long as there is a VM of that.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,8 @@ type Data = HashMap<Vec<u8>, (Vec<u8>, u32)>;
 
 #[derive(Default)]
 struct Shared {
+    /// VMs by their `vm_id`.
+    users: HashMap<String, usize>,
     data: HashMap<String, Data>,
     last_cas: u32,
     tokens: HashMap<(Vec<u8>, Vec<u8>), u32>,
@@ -30,6 +32,41 @@ static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
 fn shared() -> MutexGuard<'static, Shared> {
     // Each change is complete before anything could panic.
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A VM's part in what those of its `vm_id` share, which goes with the last of them.
+pub(super) struct Share {
+    vm_id: String,
+}
+
+impl Share {
+    pub(super) fn new(vm_id: &str) -> Self {
+        let vm_id = vm_id.to_owned();
+        *shared().users.entry(vm_id.clone()).or_default() += 1;
+        Self { vm_id }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut guard = shared();
+        let shared = &mut *guard;
+        if let Some(users) = shared.users.get_mut(&self.vm_id) {
+            *users -= 1;
+            if *users > 0 {
+                return;
+            }
+        }
+        shared.users.remove(&self.vm_id);
+        let data = shared.data.remove(&self.vm_id);
+        let of_this = |key: &(Vec<u8>, Vec<u8>)| key.0 == self.vm_id.as_bytes();
+        let tokens = shared.tokens.extract_if(|key, _| of_this(key));
+        let tokens: Vec<_> = tokens.map(|it| it.1).collect();
+        let queues: Vec<_> = tokens.iter().map(|it| shared.queues.remove(it)).collect();
+        // What queues would wake is dropped without the lock.
+        drop(guard);
+        drop((data, queues));
+    }
 }
 
 /// The value of `key` and its compare-and-swap number.
@@ -124,6 +161,28 @@ mod tests {
         assert_eq!(value, b"two");
         set("data", b"key", b"three", second).expect("the number is right");
         assert_eq!(get("another vm_id", b"key"), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn the_last_vm_takes_them_along() {
+        let (one, two) = (Share::new("share"), Share::new("share"));
+        let another = Share::new("another share");
+        for vm_id in ["share", "another share"] {
+            set(vm_id, b"key", b"value", 0).expect("it is new");
+        }
+        let token = register_queue("share", b"q", Arc::new(|_| ()), true);
+        let kept = register_queue("another share", b"q", Arc::new(|_| ()), true);
+        drop(one);
+        assert!(get("share", b"key").is_ok());
+        assert_eq!(resolve_queue(b"share", b"q"), Ok(token));
+        drop(two);
+        assert_eq!(get("share", b"key"), Err(Status::NotFound));
+        assert_eq!(resolve_queue(b"share", b"q"), Err(Status::NotFound));
+        assert_eq!(enqueue(token, b""), Err(Status::NotFound));
+        assert!(get("another share", b"key").is_ok());
+        assert_eq!(resolve_queue(b"another share", b"q"), Ok(kept));
+        drop(another);
+        assert_eq!(enqueue(kept, b""), Err(Status::NotFound));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::exports::{Export, Exports, Optional};
 use super::lock::SharedVm;
 use super::program::Program;
 use super::proxy::{CallResponse, Metric};
+use super::shared::Share;
 
 /// What makes a VM the VM it is, besides its code.
 #[derive(Default)]
@@ -70,6 +71,7 @@ pub struct Vm {
     pub(super) metrics: RefCell<Vec<Arc<dyn Metric>>>,
     /// Properties that the plugin declared, and whether each can be set once only.
     pub(super) declared: RefCell<HashMap<Vec<u8>, bool>>,
+    _share: Share,
     pub(super) failed: AtomicBool,
     /// Bytes of linear memory, as of the last call.
     memory_bytes: Cell<usize>,
@@ -105,6 +107,7 @@ impl Vm {
             call_status: RefCell::default(),
             metrics: RefCell::default(),
             declared: RefCell::default(),
+            _share: Share::new(&settings.vm_id),
             failed: AtomicBool::new(false),
             memory_bytes: Cell::new(0),
         })
