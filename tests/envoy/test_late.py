@@ -1,4 +1,4 @@
-"""Streams that a plugin ends from within a callback, in every phase: Envoy destroys the filter
+"""Streams that a plugin ends from within a callback, in every phase: for Envoy they are complete
 while the callback's hook is under way."""
 
 import pytest

@@ -20,8 +20,8 @@ use crate::host::proxy::{CallEvent, LocalResponse, Stream};
 
 /// What `filter_new` hands to Envoy.
 ///
-/// Envoy destroys it as soon as the stream ends, which may be inside of a call that a hook
-/// makes: every hook, and every action, holds it until it has returned ([`Filter::hold`]).
+/// A stream can end inside of a call that a hook makes to Envoy, which may then destroy this:
+/// every hook, and every action, holds it until it has returned ([`Filter::hold`]).
 pub(super) struct Filter {
     this: Weak<Self>,
     handle: Handle,
