@@ -98,16 +98,6 @@ def test_plugin_of_a_route_outlives_the_listener(start):
     assert called(2)
 
 
-def test_queue_without_end_leaves_envoy_its_turns(start):
-    """A plugin that puts back each item it is told of keeps the main thread busy, but not from
-    all else."""
-    proxy = start(Plugin("again", "queue-again"))
-    assert proxy.send("again", Request("/see", [("x-do", "again")])).status == 200
-    for _ in range(3):
-        assert counts(proxy)["active"] == 1
-    assert proxy.envoy.stop() == 0
-
-
 def section_name() -> str:
     runtime = tomllib.loads((ROOT / "Cargo.toml").read_text())
     version = runtime["workspace"]["package"]["version"]

@@ -180,10 +180,12 @@ impl Link {
         }
     }
 
-    /// On the main thread: does what was posted. What is posted meanwhile has a turn of its
-    /// own, so that a plugin that goes on posting does not keep Envoy from all else.
+    /// On the main thread: does what was posted. What is posted meanwhile is left to Envoy's
+    /// next call, which each post asks for.
     pub(super) fn run_events(&self) {
-        for event in std::mem::take(&mut *lock(&self.events)) {
+        // Not in the loop's head, where the lock would be held until its end.
+        let events = std::mem::take(&mut *lock(&self.events));
+        for event in events {
             match event {
                 Event::Tick(target, on_its_way) => {
                     on_its_way.store(false, Ordering::Relaxed);

@@ -94,7 +94,7 @@ impl HttpContext for Filter {
             "foreign" => self.foreign(),
             "metrics" => self.count(),
             "shared" => return self.shared_data(),
-            "queue" | "queue-again" => self.queues(),
+            "queue" => self.queues(),
             "tick" => {
                 let (ticks, _) = self.get_shared_data(crate::root::TICKS);
                 return self.reply(&show_option(ticks));

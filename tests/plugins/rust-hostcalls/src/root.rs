@@ -53,7 +53,7 @@ impl RootContext for Root {
                     histogram: define(MetricType::Histogram, "e2e.size"),
                 };
             }
-            "queue" | "queue-again" => self.queue = self.register_shared_queue(QUEUE),
+            "queue" => self.queue = self.register_shared_queue(QUEUE),
             "tick" => self.set_tick_period(Duration::from_millis(30)),
             "tick-callout" => self.set_tick_period(Duration::from_millis(50)),
             _ => {}
@@ -76,10 +76,6 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, queue: u32) {
         while let Ok(Some(item)) = self.dequeue_shared_queue(queue) {
-            if self.group == "queue-again" {
-                let _ = self.enqueue_shared_queue(queue, Some(&item));
-                return;
-            }
             let own = if queue == self.queue {
                 "own"
             } else {
