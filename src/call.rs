@@ -200,7 +200,7 @@ impl RawFunc {
     /// As for [`Self::call`].
     #[cold]
     unsafe fn call_outermost(&self, vm: &Inner, values: *mut Value) -> Result<()> {
-        let outer_spent = libcalls::replace_spent(vm.spent.get());
+        let outer_spent = vm.throws.then(|| libcalls::replace_spent(vm.spent.get()));
         if vm.deadline_ticks != 0 {
             vm.interrupt.arm(vm.deadline_ticks);
         }
@@ -208,11 +208,10 @@ impl RawFunc {
         let outcome = unsafe { self.enter(vm, values) };
         let late = vm.deadline_ticks != 0 && vm.interrupt.disarm();
         let result = outcome.map_err(|fault| failure(vm, *fault, late));
-        let spent = libcalls::replace_spent(outer_spent);
-        if vm.drop_exceptions() {
-            vm.spent.set(0);
-        } else {
-            vm.spent.set(spent);
+        if let Some(outer_spent) = outer_spent {
+            let spent = libcalls::replace_spent(outer_spent);
+            let dropped = vm.drop_exceptions();
+            vm.spent.set(if dropped { 0 } else { spent });
         }
         result
     }

@@ -47,7 +47,9 @@ pub(crate) struct Inner {
     pub(crate) deadline_ticks: u64,
     /// An outermost call has more to do than to enter the guest.
     pub(crate) outermost_work: bool,
-    /// What was spent on exceptions that the guest may have kept.
+    /// The guest may throw exceptions.
+    pub(crate) throws: bool,
+    /// What was spent on exceptions that it may have kept.
     pub(crate) spent: Cell<usize>,
     pub(crate) life: Cell<Life>,
     pub(crate) state: UnsafeCell<CallState>,
@@ -119,6 +121,7 @@ impl Vm {
             interrupt,
             deadline_ticks,
             outermost_work: deadline_ticks != 0 || module.throws(),
+            throws: module.throws(),
             spent: Cell::new(0),
             life: Cell::new(Life::Loaded),
             state: UnsafeCell::new(CallState::new()),
@@ -329,11 +332,8 @@ impl Inner {
     }
 
     /// Drops the guest's exceptions, if it can have no reference to them.
-    /// Returns whether it did, or there are none.
+    /// Returns whether it did.
     pub(crate) fn drop_exceptions(&self) -> bool {
-        if !self.module.throws() {
-            return true;
-        }
         if self.module.keeps_exceptions() || self.is_running() {
             return false;
         }
