@@ -145,23 +145,36 @@ pub(crate) unsafe fn call(
             parked,
         );
         if exit.trapped != 0 {
-            // The next call has to park a new coroutine.
-            PARKED.set(ptr::null_mut());
-            (*parked).busy = false;
-            // The trap may have been another than the one that was asked for.
-            (*state).trap_pending = 0;
-            return trapped(parked, exit.outer_sp);
+            return trapped(exit.outer_sp);
         }
     }
     Ok(())
 }
 
-/// Undoes what `enter` did and could not undo, and tells why.
+/// Undoes what [`call`] did and `enter` could not undo, and tells why. It takes no more
+/// than `enter` gives, so that the fast path keeps nothing for it.
 ///
 /// # Safety
-/// `parked` is the thread's; its coroutine has just ended, in a call that `enter` made.
+/// The thread's coroutine has just ended, in a call that `enter` made for [`call`].
 #[cold]
-unsafe fn trapped(parked: *mut Parked, outer_sp: usize) -> Outcome {
+unsafe fn trapped(outer_sp: usize) -> Outcome {
+    // The next call has to park a new coroutine.
+    let parked = PARKED.replace(ptr::null_mut());
+    // SAFETY: by contract; `state` is of the call that trapped.
+    unsafe {
+        (*parked).busy = false;
+        // The trap may have been another than the one that was asked for.
+        (*(*parked).state).trap_pending = 0;
+        outcome(parked, outer_sp)
+    }
+}
+
+/// How the call ended that `enter` made.
+///
+/// # Safety
+/// `parked` is the thread's; its coroutine has just ended, in that call.
+#[cold]
+unsafe fn outcome(parked: *mut Parked, outer_sp: usize) -> Outcome {
     // SAFETY: by contract; `state` is of the call that trapped.
     let outcome = unsafe {
         (*(*parked).state).host_sp = outer_sp;
@@ -234,7 +247,7 @@ unsafe fn reenter(
         let outcome = if exit.trapped == 0 {
             Ok(())
         } else {
-            let outcome = trapped(parked, exit.outer_sp);
+            let outcome = outcome(parked, exit.outer_sp);
             take_over(parked, parked_sp);
             (*parked).state = state;
             outcome
