@@ -167,6 +167,21 @@ fn a_call_within_its_deadline_is_not_disturbed() {
 }
 
 #[test]
+fn the_longest_deadline_is_none_in_effect() {
+    let text = r#"(module (func (export "count") (param i32) (result i32)
+      (loop $l
+        (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+        (br_if $l (local.get 0)))
+      (i32.const 7)))"#;
+    let guest = Guest::of(&module(text), &with_deadline(Duration::MAX)).link();
+    let begin = Instant::now();
+    // Some ticks of the watchdog.
+    while begin.elapsed() < Duration::from_millis(20) {
+        assert_eq!(guest.i32("count", &vals![10_000_000_u32]), 7);
+    }
+}
+
+#[test]
 fn the_start_function_has_the_deadline_too() {
     let module = module("(module (func $start (loop $l (br $l))) (start $start))");
     let guest = Guest::of(&module, &with_deadline(Duration::from_millis(5)));
