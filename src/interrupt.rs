@@ -186,7 +186,7 @@ static WATCHDOG: Watchdog = Watchdog {
     woken: Condvar::new(),
 };
 
-/// Has the deadlines of `interrupt` watched for as long as it lives.
+/// Has the deadlines of `interrupt` watched for as long as somebody else has it.
 pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
     let mut state = WATCHDOG.lock();
     if !state.started {

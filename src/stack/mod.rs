@@ -44,7 +44,7 @@ use corosensei::stack::DefaultStack;
 use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
-use crate::arch::enter;
+use crate::arch::{Exit, enter};
 use crate::error::panic_message;
 use crate::libcalls;
 
@@ -136,19 +136,30 @@ pub(crate) unsafe fn call(
         (*parked).busy = true;
         (*parked).state = state;
         // On return, `enter` has undone both.
-        let exit = enter(
-            state,
-            callee.vmctx,
-            callee.body,
-            values,
-            callee.trampoline,
-            parked,
-        );
+        let exit = enter_parked(parked, state, callee, values);
         if exit.trapped != 0 {
             return trapped(exit.outer_sp);
         }
     }
     Ok(())
+}
+
+/// # Safety
+/// As for [`call`]; the guest stack is free below `guest_sp` of `parked`.
+#[inline(always)]
+unsafe fn enter_parked(
+    parked: *mut Parked,
+    state: *mut CallState,
+    callee: &Callee,
+    values: *mut RawValue,
+) -> Exit {
+    let Callee {
+        trampoline,
+        body,
+        vmctx,
+    } = *callee;
+    // SAFETY: by contract.
+    unsafe { enter(state, vmctx, body, values, trampoline, parked) }
 }
 
 /// Undoes what [`call`] did and `enter` could not undo, and tells why. It takes no more
@@ -203,12 +214,18 @@ unsafe fn call_slow(
                 let message = format!("calls nest more than {MAX_NESTING} deep");
                 return Err(resource(message));
             }
+            let guest_sp = (*state).guest_sp;
+            // A trap that was asked for before is for the outer call.
+            let outer_trap = std::mem::take(&mut (*state).trap_pending);
             let on_top = (*parked).nested == 0 && (*parked).state == state;
-            return if on_top && libcalls::room((*state).guest_sp) >= guest_stack_bytes / 2 {
+            let outcome = if on_top && libcalls::room(guest_sp) >= guest_stack_bytes / 2 {
                 reenter(parked, state, callee, values)
             } else {
                 call_nested(parked, state, guest_stack_bytes, callee, values)
             };
+            (*state).guest_sp = guest_sp;
+            (*state).trap_pending = outer_trap;
+            return outcome;
         }
     }
     park(guest_stack_bytes)?;
@@ -217,7 +234,7 @@ unsafe fn call_slow(
 }
 
 /// A call from a host function of the same VM: on the guest stack, below the frames of
-/// the call that runs.
+/// the call that runs. It changes `guest_sp` and `trap_pending` of `state`.
 ///
 /// # Safety
 /// As for [`call`]; `parked` is the thread's, and its innermost call, which waits for a
@@ -230,20 +247,10 @@ unsafe fn reenter(
 ) -> Outcome {
     // SAFETY: by contract; the guest stack is free below `state.guest_sp`.
     unsafe {
-        let host_function_sp = (*state).guest_sp;
-        let (parked_sp, outer_begin) = ((*parked).parked_sp, (*parked).guest_sp);
-        // A trap that was asked for before is for the outer call.
-        let outer_trap = std::mem::take(&mut (*state).trap_pending);
-        (*parked).guest_sp = host_function_sp;
+        let (parked_sp, guest_sp) = ((*parked).parked_sp, (*parked).guest_sp);
+        (*parked).guest_sp = (*state).guest_sp;
         (*parked).reentered += 1;
-        let exit = enter(
-            state,
-            callee.vmctx,
-            callee.body,
-            values,
-            callee.trampoline,
-            parked,
-        );
+        let exit = enter_parked(parked, state, callee, values);
         let outcome = if exit.trapped == 0 {
             Ok(())
         } else {
@@ -254,9 +261,7 @@ unsafe fn reenter(
         };
         (*parked).busy = true;
         (*parked).reentered -= 1;
-        (*parked).guest_sp = outer_begin;
-        (*state).guest_sp = host_function_sp;
-        (*state).trap_pending = outer_trap;
+        (*parked).guest_sp = guest_sp;
         outcome
     }
 }

@@ -22,10 +22,11 @@ struct NestedCall {
     outcome: Outcome,
 }
 
-/// A call while guest code is on this thread, through a coroutine of its own.
+/// A call while guest code is on this thread, through a coroutine of its own. It changes
+/// `guest_sp` and `trap_pending` of `state`.
 ///
 /// # Safety
-/// As for [`call`]; `parked` is the thread's and busy.
+/// As for [`super::call`]; `parked` is the thread's and busy.
 pub(super) unsafe fn call_nested(
     parked: *mut Parked,
     state: *mut CallState,
@@ -50,9 +51,7 @@ pub(super) unsafe fn call_nested(
     // comes back to `state.host_sp`.
     unsafe {
         (*parked).nested += 1;
-        let (outer_sp, outer_guest_sp) = ((*state).host_sp, (*state).guest_sp);
-        // A trap that was asked for before is for the outer call.
-        let outer_trap = std::mem::take(&mut (*state).trap_pending);
+        let outer_sp = (*state).host_sp;
         boot(
             &raw mut (*state).host_sp,
             base.base().get(),
@@ -60,8 +59,6 @@ pub(super) unsafe fn call_nested(
             (&raw mut call).cast(),
         );
         (*state).host_sp = outer_sp;
-        (*state).guest_sp = outer_guest_sp;
-        (*state).trap_pending = outer_trap;
         (*parked).nested -= 1;
     }
     let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));

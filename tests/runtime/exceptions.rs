@@ -130,8 +130,7 @@ fn exceptions_on_several_threads() {
     }
 }
 
-/// `many` catches as many exceptions as it is told, below `depth` frames; `kept` stores
-/// them as well.
+/// `many` catches as many exceptions as it is told, below `depth` frames.
 const MANY: &str = r#"(module
   (tag $tag (param i32))
   GLOBAL
