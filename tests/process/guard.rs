@@ -3,7 +3,7 @@
 use rust_wasm::Options;
 
 use crate::child::alone;
-use crate::support::Guest;
+use crate::support::{Guest, least};
 
 /// Two sizes of frames, so that `$big` begins at any place near the end of the stack.
 const DESCENT: &str = r#"
@@ -146,15 +146,7 @@ fn no_frame_jumps_over_the_guard_page() {
                     true
                 }
             };
-            let (mut fits, mut too_deep) = (0, 100_000);
-            while fits + 1 < too_deep {
-                let depth = (fits + too_deep) / 2;
-                if overflows(depth, 0) {
-                    too_deep = depth;
-                } else {
-                    fits = depth;
-                }
-            }
+            let too_deep = least(100_000, |depth| overflows(depth, 0));
             for a in too_deep.saturating_sub(150)..too_deep + 150 {
                 for b in 0..12 {
                     overflows(a, b);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rust_wasm::{Code, Options};
 
-use crate::support::{Guest, module};
+use crate::support::{Guest, Val, least, module};
 
 /// `run` recurses with large frames, then with small ones, and does a deed there. `recover`
 /// needs whatever the deeds might have left locked, and calls the host, which did not ask for a
@@ -100,15 +100,12 @@ const EXHAUSTED: &str = "wasm trap: call stack exhausted";
 
 /// The least number of large frames that leaves no room for a deed.
 fn limit(guest: &Guest, deed: u32) -> u32 {
-    let (mut fits, mut overflows) = (0, 100_000);
-    while fits + 1 < overflows {
-        let depth = (fits + overflows) / 2;
-        match guest.try_call("run", &vals![depth, 0_u32, deed]) {
-            Err(error) if error.message() == EXHAUSTED => overflows = depth,
-            _ => fits = depth,
-        }
-    }
-    overflows
+    least(100_000, |depth| exhausts(guest, &vals![depth, 0_u32, deed]))
+}
+
+fn exhausts(guest: &Guest, arguments: &[Val]) -> bool {
+    let outcome = guest.try_call("run", arguments);
+    outcome.is_err_and(|error| error.message() == EXHAUSTED)
 }
 
 /// Tried for all depths at the end of the stack, since each leaves another piece of the
@@ -144,14 +141,9 @@ fn any_deed_at_the_end_of_the_stack_is_a_trap() {
 #[test]
 fn the_frames_of_that_test_are_as_large_as_it_assumes() {
     let guest = doer();
-    let (mut fits, mut overflows) = (0, 100_000);
-    while fits + 1 < overflows {
-        let depth = (fits + overflows) / 2;
-        match guest.try_call("run", &vals![0_u32, depth, LOAD]) {
-            Err(error) if error.message() == EXHAUSTED => overflows = depth,
-            _ => fits = depth,
-        }
-    }
+    let overflows = least(100_000, |depth| {
+        exhausts(&guest, &vals![0_u32, depth, LOAD])
+    });
     let small_per_large = overflows / limit(&guest, LOAD);
     assert!(
         (10..=SMALL_FRAMES).contains(&small_per_large),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rust_wasm::{Code, Error, Options, Result};
 
-use crate::support::{Guest, failure, says};
+use crate::support::{Guest, failure, least, says};
 
 /// Calls the host with its argument and adds one to what that returns.
 const PING: &str = r#"(module
@@ -173,14 +173,9 @@ fn a_nested_call_has_half_a_stack_at_least() {
             me.i32("flat", &vals![depth.get()]).expect("room")
         })
         .link();
-    let (mut fits, mut overflows) = (0, 1_000_000);
-    while fits + 1 < overflows {
-        let middle = (fits + overflows) / 2;
-        match guest.try_call("flat", &vals![middle]) {
-            Ok(_) => fits = middle,
-            Err(_) => overflows = middle,
-        }
-    }
+    let fits = least(1_000_000, |depth| {
+        guest.try_call("flat", &vals![depth]).is_err()
+    }) - 1;
     seen.set(fits * 45 / 100);
     for caller in (0..fits * 9 / 10).step_by(fits as usize / 50) {
         assert_eq!(guest.i32("dive", &vals![caller]), caller + seen.get());

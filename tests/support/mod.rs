@@ -10,6 +10,20 @@ pub(crate) mod random;
 
 use rust_wasm::{Code, Error, Module, Options, Result, Terminator, Type, Value, Vm};
 
+/// The least number for which `holds`: it does for all from there on to `high`, and not for 0.
+pub(crate) fn least(high: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut not, mut holding) = (0, high);
+    while not + 1 < holding {
+        let middle = not.midpoint(holding);
+        if holds(middle) {
+            holding = middle;
+        } else {
+            not = middle;
+        }
+    }
+    holding
+}
+
 /// A WebAssembly number with its type. Floats are bits, so that NaNs compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Val {
