@@ -186,14 +186,15 @@ impl WasmPlugin {
     }
 
     fn start_on_worker(&self, link: &Arc<Link>, index: usize) -> Result<Instance, String> {
-        if let Some(vm) = live_vm(index, &self.vm_key) {
+        let (vm, root) = if let Some(vm) = live_vm(index, &self.vm_key) {
             let plugin = self.plugin(link, false, Weak::new());
             let root = vm.shared.enter().add_plugin(&plugin)?;
-            let link = link.clone();
-            return Ok(Instance { vm, root, link });
-        }
-        let (vm, root) = self.start_vm(link, false)?;
-        lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&vm));
+            (vm, root)
+        } else {
+            let (vm, root) = self.start_vm(link, false)?;
+            lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&vm));
+            (vm, root)
+        };
         let link = link.clone();
         Ok(Instance { vm, root, link })
     }
