@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::names::FunctionNames;
+use crate::load::names::FunctionNames;
 use crate::signature::Codes;
 
 /// `rust_wasm_slice_t`: borrowed bytes.

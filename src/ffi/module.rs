@@ -3,7 +3,7 @@
 use super::convert::{self, EMPTY, Name, Options, Slice, handle, output};
 use super::{free, guard, guard_or};
 use crate::error::Error;
-use crate::module::{Module, Source};
+use crate::load::module::{Module, Source};
 
 /// See the header.
 #[unsafe(no_mangle)]

@@ -4,10 +4,10 @@ use std::ffi::c_void;
 
 use super::convert::{self, Memory, Options, Signature, Slice, handle, invalid, output};
 use super::{free, guard, guard_or};
-use crate::call::{RawFunc, Value};
 use crate::error::Error;
-use crate::module::Module;
-use crate::vm::Vm;
+use crate::load::module::Module;
+use crate::run::call::{RawFunc, Value};
+use crate::run::vm::Vm;
 
 /// `rust_wasm_host_fn_t`.
 pub type HostFn = Option<unsafe extern "C" fn()>;

@@ -15,9 +15,9 @@ use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{FunctionIndex, GlobalInit, ModuleInfo, TableIndex, TableInitializer, Type};
 use wasmer_vm::{TableElement, VMCallerCheckedAnyfunc, VMFuncRef, VMFunctionContext, VMInstance};
 
-use crate::arch::import_stub;
-use crate::module::Module;
-use crate::stack::HostBinding;
+use crate::load::module::Module;
+use crate::run::arch::import_stub;
+use crate::run::stack::HostBinding;
 
 /// The custom section that marks a module. It is the compiler's: the module's own
 /// sections are gone by then.

@@ -44,9 +44,9 @@ use corosensei::stack::DefaultStack;
 use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
-use crate::arch::{Exit, enter};
 use crate::error::panic_message;
-use crate::libcalls;
+use crate::run::arch::{Exit, enter};
+use crate::run::libcalls;
 
 use nested::call_nested;
 use parked::{MARGIN, PARKED, park, take_over};

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmer_types::VMBuiltinFunctionIndex;
 use wasmer_vm::{VMContext, VMInstance};
 
-use crate::arch::library_stub;
+use crate::run::arch::library_stub;
 
 /// What is kept for library functions; walking a stack with an exception in flight
 /// needs some 20 KiB.

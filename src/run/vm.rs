@@ -14,16 +14,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wasmer_types::FunctionType;
 use wasmer_vm::VMMemoryDefinition;
 
-use crate::call::{Funcs, RawFunc};
 use crate::error::{Code, Error, Result, contain};
-use crate::instance::Instance;
-use crate::interrupt::{self, Interrupt};
-use crate::module::Module;
+use crate::load::module::Module;
 use crate::options::Options;
-use crate::signals;
+use crate::run::call::{Funcs, RawFunc};
+use crate::run::instance::Instance;
+use crate::run::interrupt::{self, Interrupt};
+use crate::run::signals;
+use crate::run::stack::{CallState, HostBinding};
+use crate::run::trap::Pending;
 use crate::signature::{Wanted, check_host_type};
-use crate::stack::{CallState, HostBinding};
-use crate::trap::Pending;
 
 /// A VM. It may move between threads, but is used by one at a time; only its
 /// [`Terminator`] is shared.

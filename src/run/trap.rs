@@ -7,9 +7,9 @@ use wasmer_types::{FrameInfo, TrapCode};
 use wasmer_vm::Trap;
 
 use crate::error::{Code, Error};
-use crate::libcalls::{NoRoom, TooManyExceptions};
-use crate::module::Module;
-use crate::stack::CallState;
+use crate::load::module::Module;
+use crate::run::libcalls::{NoRoom, TooManyExceptions};
+use crate::run::stack::CallState;
 
 /// The payload with which a host function's request unwinds the guest; what it says
 /// stays with the VM. It has no size, since boxing it must not allocate: the guest

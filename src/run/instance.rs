@@ -20,15 +20,15 @@ use wasmer_vm::{
     VMTag,
 };
 
-use crate::arch::import_stub;
 use crate::error::{Code, Error, Result};
-use crate::interrupt;
-use crate::libcalls;
-use crate::memory::GuestMemory;
-use crate::module::Module;
+use crate::load::module::Module;
 use crate::options::Options;
-use crate::references::{Elements, fill_tables};
-use crate::stack::{Callee, HostBinding};
+use crate::run::arch::import_stub;
+use crate::run::interrupt;
+use crate::run::libcalls;
+use crate::run::memory::GuestMemory;
+use crate::run::references::{Elements, fill_tables};
+use crate::run::stack::{Callee, HostBinding};
 
 /// One instance and the store that holds its memory and tables.
 pub(crate) struct Instance {

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
 
-use crate::engine;
 use crate::error::{Code, Error, Result};
+use crate::load::engine;
 
 const MAGIC: &[u8; 16] = b"\0rust-wasm-code2";
 const HEADER: usize = 16 + 4 + 4 + 4 + 4 + 32;

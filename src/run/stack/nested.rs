@@ -9,8 +9,8 @@ use super::parked::{OWNER, Parked};
 use super::{
     CallState, Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten,
 };
-use crate::arch::{boot, call_here, leave};
-use crate::libcalls;
+use crate::run::arch::{boot, call_here, leave};
+use crate::run::libcalls;
 
 struct NestedCall {
     state: *mut CallState,

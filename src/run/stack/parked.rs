@@ -10,8 +10,8 @@ use super::{
     CallState, Outcome, base_stack, before_the_guest, config, declare_stack, flatten, no_stack,
     resource,
 };
-use crate::arch::{boot, leave, switch};
 use crate::error::panic_message;
+use crate::run::arch::{boot, leave, switch};
 
 /// What lies on a guest stack between where its coroutine is parked and where calls
 /// begin. When a coroutine takes over a stack with calls on it, it and any signal

@@ -8,7 +8,7 @@ use wasmer_types::{
 };
 
 use crate::error::{Code, Error, Result};
-use crate::memory::{Image, Segment};
+use crate::run::memory::{Image, Segment};
 
 /// The memory's contents.
 ///

@@ -13,7 +13,6 @@ use wasmer::sys::{CpuFeature, Target};
 use wasmer_compiler::Engine;
 
 use crate::error::Result;
-use crate::options::Options;
 
 /// Version of this runtime.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -42,7 +41,7 @@ fn features() -> Features {
 /// An engine that can compile `bytecode`, and nothing else.
 #[cfg(feature = "cranelift")]
 pub(crate) fn for_compiling(bytecode: &[u8]) -> Result<Engine> {
-    use crate::checks::InterruptChecks;
+    use crate::load::checks::InterruptChecks;
     use std::sync::Arc;
     use wasmer::sys::{CompilerConfig as _, Cranelift, EngineBuilder};
 
@@ -83,19 +82,5 @@ pub(crate) fn fingerprint() -> &'static str {
             target.triple(),
             cpu.join("+"),
         )
-    })
-}
-
-/// Does the process's first-time work: signal handlers, CPU detection, and this
-/// thread's guest stack. Later loads and calls find it done. Idempotent.
-///
-/// # Errors
-/// [`crate::Code::Resource`] if no stack can be mapped.
-pub fn warm() -> Result<()> {
-    crate::error::contain(|| {
-        crate::signals::install();
-        fingerprint();
-        let guest_stack_bytes = Options::from_env()?.guest_stack_bytes;
-        crate::stack::warm(guest_stack_bytes).map_err(|fault| crate::call::stack_error(*fault))
     })
 }

@@ -4,11 +4,11 @@ use hashbrown::HashMap;
 use wasmer_types::{FunctionIndex, FunctionType, RawValue, Type};
 
 use crate::error::{Code, Error, Result, from_panic};
-use crate::libcalls;
+use crate::run::libcalls;
+use crate::run::stack::{self, Callee, Fault, Outcome};
+use crate::run::trap::{self, Kind};
+use crate::run::vm::{Inner, Life, Vm};
 use crate::signature::Wanted;
-use crate::stack::{self, Callee, Fault, Outcome};
-use crate::trap::{self, Kind};
-use crate::vm::{Inner, Life, Vm};
 
 /// One argument or result slot, in host byte order. Which field counts follows from
 /// the function's type.

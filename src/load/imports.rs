@@ -7,8 +7,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{FunctionType, ImportIndex, ModuleInfo};
 
-use crate::arch;
 use crate::error::{Code, Error, Result};
+use crate::run::arch;
 
 /// A function that the module imports.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Import {
     pub name: String,
     /// Its type.
     pub ty: FunctionType,
-    /// See [`arch::stack_words`].
+    /// See [`crate::run::arch::stack_words`].
     pub(crate) stack_words: usize,
     /// The next import of the same name.
     pub(crate) twin: Option<u32>,

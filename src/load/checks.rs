@@ -10,8 +10,8 @@ use wasmer_types::{
     GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, SignatureIndex, Type,
 };
 
-use crate::interrupt::FLAGS;
-use crate::references;
+use crate::run::interrupt::FLAGS;
+use crate::run::references;
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {

@@ -7,9 +7,9 @@ use wasmer_types::RawValue;
 use wasmer_vm::{VMContext, VMFunctionBody, VMTrampoline};
 
 use super::Exit;
-use crate::libcalls::{TARGETS, has_room, raise_no_room};
-use crate::stack::{CallState, HostBinding, Parked};
-use crate::trap::raise_pending;
+use crate::run::libcalls::{TARGETS, has_room, raise_no_room};
+use crate::run::stack::{CallState, HostBinding, Parked};
+use crate::run::trap::raise_pending;
 
 /// For arguments.
 pub(super) const INTEGER_REGISTERS: usize = 8;

@@ -9,17 +9,17 @@ use wasmer_types::{
     CompileError, ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets,
 };
 
-use crate::cache;
-use crate::engine;
 use crate::error::{Code, Error, Result, contain};
-use crate::imports::{Import, ImportIndexes, function_imports};
-use crate::initial::{evaluate, initial_globals, initial_image};
-use crate::memory::Image;
-use crate::names::{self, FunctionNames, NameSource};
+use crate::load::cache;
+use crate::load::engine;
+use crate::load::imports::{Import, ImportIndexes, function_imports};
+use crate::load::initial::{evaluate, initial_globals, initial_image};
+use crate::load::names::{self, FunctionNames, NameSource};
+use crate::load::serialize::{self, BytecodeId};
 use crate::options::Options;
-use crate::references::Reduced;
-use crate::serialize::{self, BytecodeId};
-use crate::signals;
+use crate::run::memory::Image;
+use crate::run::references::Reduced;
+use crate::run::signals;
 
 /// A compiled module. Cheap to clone; usable from any thread.
 #[derive(Clone)]

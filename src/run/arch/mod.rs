@@ -9,7 +9,7 @@
 //! | `switch` | leaves this stack, remembering where in `*save`, for the frame at `to` |
 //! | `leave` | leaves this stack for good, for the frame at `to` |
 //! | `import_stub` | what compiled code calls for every import, whatever its type: passes the call on to the host function with `data` in place of the environment, on the host stack. Argument registers go through untouched, stack arguments are copied |
-//! | `library_stub` | calls a library function of wasmer's if there is room ([`crate::libcalls`]); all arguments pass through |
+//! | `library_stub` | calls a library function of wasmer's if there is room ([`crate::run::libcalls`]); all arguments pass through |
 //!
 //! `boot`, `enter` and `switch` leave the same frame on the stack that they leave: the
 //! registers that a function preserves, and one word. The stack pointer is then aligned

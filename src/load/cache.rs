@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sha2::{Digest as _, Sha256};
 use wasmer_compiler::{Artifact, Engine};
 
-use crate::engine;
 use crate::error::{Code, Error, Result};
-use crate::serialize;
+use crate::load::engine;
+use crate::load::serialize;
 
 /// Loads the code for bytecode with this hash. `None` if it is not there.
 pub(crate) fn load(
