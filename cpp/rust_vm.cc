@@ -1,17 +1,13 @@
 #include "rust_vm.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
-#include <forward_list>
-#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -20,6 +16,9 @@
 #include "include/proxy-wasm/limits.h"
 #include "include/proxy-wasm/wasm_vm.h"
 #include "include/proxy-wasm/word.h"
+#include "rust_exports.h"
+#include "rust_handles.h"
+#include "rust_host_functions.h"
 #include "rust_wasm.h"
 
 // Older hosts do not name the platform.
@@ -34,76 +33,7 @@
 namespace proxy_wasm {
 namespace {
 
-template <auto Free> struct Deleter {
-  template <typename T> void operator()(T* object) const { Free(object); }
-};
-using ErrorPtr = std::unique_ptr<rust_wasm_error_t, Deleter<&rust_wasm_error_free>>;
-using BytesPtr = std::unique_ptr<rust_wasm_bytes_t, Deleter<&rust_wasm_bytes_free>>;
-using ModulePtr = std::unique_ptr<rust_wasm_module_t, Deleter<&rust_wasm_module_free>>;
-using VmPtr = std::unique_ptr<rust_wasm_vm_t, Deleter<&rust_wasm_vm_free>>;
-
-rust_wasm_slice_t toSlice(std::string_view view) {
-  return {reinterpret_cast<const uint8_t*>(view.data()), view.size()};
-}
-
-std::string_view toView(rust_wasm_slice_t slice) {
-  return {reinterpret_cast<const char*>(slice.data), slice.size};
-}
-
-// The cause, and where the guest was when there is such a place.
-std::string describe(const ErrorPtr& error) {
-  std::string text(toView(rust_wasm_error_message(error.get())));
-  const auto backtrace = toView(rust_wasm_error_backtrace(error.get()));
-  if (!backtrace.empty()) {
-    text.append("\nProxy-Wasm plugin in-VM backtrace:\n").append(backtrace);
-  }
-  return text;
-}
-
-// What a T is inside the guest: a Word is 32 bits wide there.
-template <typename T> using Native = typename ConvertWordTypeToUint32<T>::type;
-
-template <typename T> constexpr uint8_t typeCode() {
-  using N = Native<T>;
-  if constexpr (std::is_floating_point_v<N>) {
-    return sizeof(N) == 4 ? RUST_WASM_F32 : RUST_WASM_F64;
-  } else {
-    static_assert(std::is_integral_v<N> && (sizeof(N) == 4 || sizeof(N) == 8));
-    return sizeof(N) == 4 ? RUST_WASM_I32 : RUST_WASM_I64;
-  }
-}
-
-template <typename... Ts>
-constexpr std::array<uint8_t, sizeof...(Ts)> kTypeCodes{typeCode<Ts>()...};
-
-template <typename R, typename... Args> rust_wasm_signature_t signatureOf() {
-  rust_wasm_signature_t signature{{kTypeCodes<Args...>.data(), sizeof...(Args)}, {nullptr, 0}};
-  if constexpr (!std::is_void_v<R>) {
-    signature.results = {kTypeCodes<R>.data(), 1};
-  }
-  return signature;
-}
-
-// All members of a slot begin at its address, so one copy serves every type.
-template <typename T> void store(rust_wasm_value_t& slot, T value) {
-  const auto native = static_cast<Native<T>>(value);
-  ::memcpy(&slot, &native, sizeof(native));
-}
-
-template <typename T> T fetch(const rust_wasm_value_t& slot) {
-  Native<T> native;
-  ::memcpy(&native, &slot, sizeof(native));
-  return native;
-}
-
-// A value as the traces show it: integers unsigned.
-template <typename T> std::string print(T value) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return std::to_string(value);
-  } else {
-    return std::to_string(static_cast<std::make_unsigned_t<Native<T>>>(value));
-  }
-}
+using namespace rust_vm;
 
 // Older hosts cannot add a section to a module. In a template the call need not exist.
 template <typename Util>
@@ -127,7 +57,7 @@ public:
 
   bool load(std::string_view bytecode, std::string_view precompiled,
             const std::unordered_map<uint32_t, std::string>& function_names) override {
-    if (linked_) {
+    if (host_functions_.linked()) {
       fail(FailState::UnableToInitializeCode, "Failed to load Wasm module: VM is already linked");
       return false;
     }
@@ -151,22 +81,16 @@ public:
     if (!rejection.empty() && cmpLogLevel(LogLevel::trace)) {
       integration()->trace(std::string("Wasm module: ").append(rejection));
     }
-    if (!succeeded(createVm(), "Failed to create Wasm VM")) {
-      return false;
-    }
-    for (const auto& register_callback : std::exchange(early_callbacks_, {})) {
-      register_callback();
-    }
-    return true;
+    return succeeded(createVm(), "Failed to create Wasm VM");
   }
 
   bool link(std::string_view debug_name) override {
     if (!succeeded(rust_wasm_vm_link(vm_.get(), toSlice(debug_name)),
-                   "Failed to link Wasm module" + define_errors_)) {
+                   "Failed to link Wasm module" + host_functions_.errors())) {
       return false;
     }
     memory_ = rust_wasm_vm_memory(vm_.get());
-    linked_ = true;
+    host_functions_.setLinked();
     return true;
   }
 
@@ -269,26 +193,21 @@ public:
   }
 
 #define _GET_FUNCTION(_T)                                                                          \
-  void getFunction(std::string_view function_name, _T* f) override { getExport(function_name, f); }
+  void getFunction(std::string_view function_name, _T* f) override {                               \
+    getExport(*this, vm_.get(), function_name, f);                                                 \
+  }
   FOR_ALL_WASM_VM_EXPORTS(_GET_FUNCTION)
 #undef _GET_FUNCTION
 
 #define _REGISTER_CALLBACK(_T)                                                                     \
   void registerCallback(std::string_view module_name, std::string_view function_name, _T,          \
                         typename ConvertFunctionTypeWordToUint32<_T>::type f) override {           \
-    registerHostFunction(module_name, function_name, f);                                           \
+    host_functions_.add(module_name, function_name, f);                                            \
   }
   FOR_ALL_WASM_VM_IMPORTS(_REGISTER_CALLBACK)
 #undef _REGISTER_CALLBACK
 
 private:
-  // What the engine passes to a thunk.
-  struct HostFunction {
-    RustVm* vm;
-    rust_wasm_host_fn_t callback; // the host's function, cast
-    std::string name;             // "module.function"
-  };
-
   rust_wasm_error_t* resolveOptions(rust_wasm_options_t& out) const {
     if (rust_wasm_error_t* error = rust_wasm_options_init(&out)) {
       return error;
@@ -328,159 +247,24 @@ private:
       rust_wasm_vm_terminate(vm);
     }
     vm_.reset(vm);
+    host_functions_.attach(module_.get(), vm);
     memory_ = rust_wasm_vm_memory(vm);
     return nullptr;
   }
 
-  // Takes the error, if any, and reports it.
   bool succeeded(rust_wasm_error_t* error, std::string_view otherwise) {
-    if (error == nullptr) {
-      return true;
-    }
-    fail(FailState::UnableToInitializeCode,
-         std::string(otherwise).append(": ").append(describe(ErrorPtr(error))));
-    return false;
+    return rust_vm::succeeded(*this, error, otherwise);
   }
 
   bool contains(uint64_t pointer, uint64_t size) const {
     return size <= memory_->size && pointer <= memory_->size - size;
   }
 
-  template <typename R, typename... Args>
-  void getExport(std::string_view name, std::function<R(ContextBase*, Args...)>* out) {
-    *out = nullptr;
-    const rust_wasm_func_t* func = nullptr;
-    // A hook of the wrong type must not pass for a missing one, or requests bypass the plugin:
-    // this makes WasmBase::initialize() fail.
-    if (!succeeded(rust_wasm_vm_func(vm_.get(), toSlice(name), signatureOf<R, Args...>(), &func),
-                   std::string("Bad function signature for: ").append(name)) ||
-        func == nullptr) {
-      return;
-    }
-    *out = [this, func, name = std::string(name)](ContextBase* context, Args... args) -> R {
-      const bool log = cmpLogLevel(LogLevel::trace);
-      SaveRestoreContext saved_context(context);
-      if (log) [[unlikely]] {
-        traceCall("[host->vm] ", name, args...);
-      }
-      rust_wasm_value_t values[std::max<size_t>(sizeof...(Args), 1)];
-      [[maybe_unused]] rust_wasm_value_t* value = values;
-      (store(*value++, args), ...);
-      if (rust_wasm_error_t* error = rust_wasm_func_call(func, values)) [[unlikely]] {
-        failCall(name, error);
-        return R();
-      }
-      if constexpr (std::is_void_v<R>) {
-        if (log) [[unlikely]] {
-          traceReturn("[host<-vm] ", name, "void");
-        }
-      } else {
-        const R result = fetch<R>(values[0]);
-        if (log) [[unlikely]] {
-          traceReturn("[host<-vm] ", name, print(result));
-        }
-        return result;
-      }
-    };
-  }
-
-  // Out of line, to keep the frames of calls small.
-  [[gnu::cold, gnu::noinline]] void failCall(const std::string& name, rust_wasm_error_t* error) {
-    fail(FailState::RuntimeError, "Function: " + name + " failed: " + describe(ErrorPtr(error)));
-  }
-
-  template <typename... Args>
-  [[gnu::cold, gnu::noinline]] void traceCall(std::string_view arrow, const std::string& name,
-                                              Args... args) {
-    std::string text = std::string(arrow).append(name).append("(");
-    [[maybe_unused]] std::string_view separator;
-    ((text.append(std::exchange(separator, ", ")).append(print(args))), ...);
-    integration()->trace(text.append(")"));
-  }
-
-  [[gnu::cold, gnu::noinline]] void traceReturn(std::string_view arrow, const std::string& name,
-                                                std::string_view value) {
-    integration()->trace(std::string(arrow).append(name).append(" return: ").append(value));
-  }
-
-  template <typename R, typename... Args>
-  void registerHostFunction(std::string_view module_name, std::string_view name,
-                            R (*callback)(Args...)) {
-    define(module_name, name, signatureOf<R, Args...>(),
-           reinterpret_cast<rust_wasm_host_fn_t>(&thunk<R, Args...>),
-           reinterpret_cast<rust_wasm_host_fn_t>(callback));
-  }
-
-  void define(std::string_view module_name, std::string_view name, rust_wasm_signature_t signature,
-              rust_wasm_host_fn_t thunk, rust_wasm_host_fn_t callback) {
-    if (vm_ == nullptr) { // not loaded yet
-      early_callbacks_.push_back(
-          [=, this, module_name = std::string(module_name), name = std::string(name)] {
-            define(module_name, name, signature, thunk, callback);
-          });
-      return;
-    }
-    // The host registers some 150 functions, a module imports a handful.
-    const int64_t import =
-        rust_wasm_module_import(module_.get(), toSlice(module_name), toSlice(name));
-    if (import < 0) {
-      return;
-    }
-    HostFunction& self = host_functions_.emplace_front(
-        HostFunction{this, callback, std::string(module_name).append(".").append(name)});
-    // A later registration may put it right, so link() reports it.
-    if (const ErrorPtr error{rust_wasm_vm_define(vm_.get(), static_cast<uint32_t>(import),
-                                                 signature, thunk, &self)}) {
-      define_errors_.append(": ").append(describe(error));
-    }
-  }
-
-  template <typename R, typename... Args> static R thunk(void* data, Args... args) noexcept {
-    const auto& self = *static_cast<const HostFunction*>(data);
-    RustVm& vm = *self.vm;
-    try {
-      const bool log = vm.cmpLogLevel(LogLevel::trace);
-      if (log) [[unlikely]] {
-        vm.traceCall("[vm->host] ", self.name, args...);
-      }
-      if (!vm.isHostFunctionAllowed(self.name)) [[unlikely]] {
-        rust_wasm_vm_trap(vm.vm_.get(), toSlice("restricted_callback: " + self.name));
-        return R();
-      }
-      if (!vm.linked_ && current_context_ == nullptr) [[unlikely]] {
-        // The host's functions take a context for granted.
-        rust_wasm_vm_trap(vm.vm_.get(), toSlice(self.name + ": called before there is a context"));
-        return R();
-      }
-      const auto callback = reinterpret_cast<R (*)(Args...)>(self.callback);
-      if constexpr (std::is_void_v<R>) {
-        callback(args...);
-        if (log) [[unlikely]] {
-          vm.traceReturn("[vm<-host] ", self.name, "void");
-        }
-      } else {
-        const R result = callback(args...);
-        if (log) [[unlikely]] {
-          vm.traceReturn("[vm<-host] ", self.name, print(result));
-        }
-        return result;
-      }
-    } catch (const std::exception& exception) {
-      rust_wasm_vm_trap(vm.vm_.get(), toSlice(exception.what()));
-    } catch (...) {
-      rust_wasm_vm_trap(vm.vm_.get(), toSlice("exception in host function"));
-    }
-    return R();
-  }
-
   static constexpr rust_wasm_memory_t kNoMemory{nullptr, 0};
 
   const RustVmOptions options_;
-  std::vector<std::function<void()>> early_callbacks_;
-  std::string define_errors_;
-  bool linked_ = false;
   ModulePtr module_;
-  std::forward_list<HostFunction> host_functions_; // before vm_, which points into it
+  HostFunctions host_functions_{*this}; // before vm_, which points into it
   VmPtr vm_;
   const rust_wasm_memory_t* memory_ = &kNoMemory;
   // For terminate(), on any thread.
