@@ -65,6 +65,10 @@ public:
     if (!succeeded(resolveOptions(options), "Failed to configure Wasm VM")) {
       return false;
     }
+    // The host has no level between these two.
+    if (const auto warning = toView(rust_wasm_take_warning()); !warning.empty()) {
+      integration()->error(std::string("Wasm runtime: ").append(warning));
+    }
     std::vector<rust_wasm_name_t> names;
     names.reserve(function_names.size());
     for (const auto& [index, name] : function_names) {

@@ -147,6 +147,10 @@ rust_wasm_slice_t rust_wasm_version(void);
 // that does not parse is an error that names it.
 rust_wasm_error_t* rust_wasm_options_init(rust_wasm_options_t* options);
 
+// A warning for the process's log, static, or empty: it names the environment
+// variables that begin with RUST_WASM_ and mean nothing. The first call gets it.
+rust_wasm_slice_t rust_wasm_take_warning(void);
+
 // Does the process's first-time work (signal handlers, compiler set-up, this
 // thread's guest stack), so that the first load and call need not. Idempotent.
 rust_wasm_error_t* rust_wasm_warm(void);

@@ -18,6 +18,7 @@
 //! | `load` | modules: compiler and what is planted into code, imports, names, serialised code and its cache |
 //! | `signature` | what types imports and exports may have |
 //! | `options` | limits and environment variables |
+//! | `variables` | the names of all environment variables, and a warning about others |
 //! | `error` | what went wrong and where |
 //!
 //! `unsafe` is denied except in those modules that say what they need it for.
@@ -30,6 +31,7 @@ mod load;
 mod options;
 mod run;
 mod signature;
+mod variables;
 
 pub use error::{Code, Error, Result};
 pub use load::engine::VERSION;
@@ -41,5 +43,6 @@ pub use run::call::{FuncId, Value};
 pub use run::vm::{HostFn, Terminator, Vm};
 pub use run::warm;
 pub use signature::MAX_HOST_PARAMS;
+pub use variables::take_warning;
 /// wasmer's name for value and function types.
 pub use wasmer_types::{FunctionType, Type};

@@ -1,7 +1,7 @@
 //! What concerns the whole process.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use super::convert::{EMPTY, Options, Slice, output};
 use super::{guard, guard_or};
@@ -33,6 +33,15 @@ pub unsafe extern "C" fn rust_wasm_options_init(options: *mut Options) -> *mut E
             cache_dir: cache_dir.map_or(EMPTY, |it| Slice::of(it.as_os_str().as_bytes())),
         });
         Ok(())
+    })
+}
+
+/// See the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_wasm_take_warning() -> Slice {
+    static WARNING: OnceLock<String> = OnceLock::new();
+    guard_or(EMPTY, || {
+        crate::take_warning().map_or(EMPTY, |it| Slice::of(WARNING.get_or_init(|| it).as_bytes()))
     })
 }
 

@@ -31,6 +31,26 @@ fn options_come_from_the_environment() {
 }
 
 #[test]
+fn unknown_variables_are_told_once() {
+    let variables = [
+        ("RUST_WASM_NO_SUCH", "1"),
+        ("RUST_WASM_MAX_MEMORY_BYTES", "131072"),
+    ];
+    alone(
+        "environment::unknown_variables_are_told_once",
+        &variables,
+        || {
+            let warning = rust_wasm::take_warning().expect("a warning");
+            assert!(
+                warning.ends_with("no effect: RUST_WASM_NO_SUCH"),
+                "{warning}"
+            );
+            assert_eq!(rust_wasm::take_warning(), None);
+        },
+    );
+}
+
+#[test]
 fn a_bad_variable_is_told_again_and_again() {
     let variables = [("RUST_WASM_GUEST_STACK_BYTES", "plenty")];
     alone(

@@ -264,6 +264,9 @@ fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String>
     if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
         return Ok(program);
     }
+    if let Some(warning) = rust_wasm::take_warning() {
+        log(LogLevel::Warn, &format!("rust_wasm_module: {warning}"));
+    }
     let program = Arc::new(Program::new(code, allow_precompiled)?);
     footprint::drop_compiler();
     let rejection = program.precompiled_rejection();
