@@ -144,7 +144,8 @@ rust_wasm_slice_t rust_wasm_version(void);
 // RUST_WASM_MAX_MEMORY_BYTES, RUST_WASM_MAX_TABLE_ELEMENTS,
 // RUST_WASM_GUEST_STACK_BYTES, RUST_WASM_CALL_DEADLINE_MS, RUST_WASM_CACHE_DIR
 // and RUST_WASM_MAX_BACKTRACE_FRAMES, which are read once per process. A variable
-// that does not parse is an error that names it.
+// that does not parse is an error that names it, and so is a file of limits that
+// RUST_WASM_LIMITS_FILE names (see rust_wasm_vm_link).
 rust_wasm_error_t* rust_wasm_options_init(rust_wasm_options_t* options);
 
 // A warning for the process's log, static, or empty: it names the environment
@@ -220,7 +221,8 @@ rust_wasm_error_t* rust_wasm_vm_define(rust_wasm_vm_t* vm, uint32_t import,
 
 // Instantiates the module: every import must be defined; memory, tables and
 // globals are initialised and the start function, if any, is run. `name` is used
-// in errors. On failure the VM has failed and can only be freed.
+// in errors; limits that the file of RUST_WASM_LIMITS_FILE has for a vm_id of this
+// name replace the VM's. On failure the VM has failed and can only be freed.
 rust_wasm_error_t* rust_wasm_vm_link(rust_wasm_vm_t* vm, rust_wasm_slice_t name);
 
 // The VM's linear memory, under whatever name it is exported: a module has one at

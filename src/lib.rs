@@ -18,6 +18,7 @@
 //! | `load` | modules: compiler and what is planted into code, imports, names, serialised code and its cache |
 //! | `signature` | what types imports and exports may have |
 //! | `options` | limits and environment variables |
+//! | `limits` | limits of single VMs, from a file |
 //! | `variables` | the names of all environment variables, and a warning about others |
 //! | `error` | what went wrong and where |
 //!
@@ -27,6 +28,7 @@
 mod error;
 #[expect(unsafe_code, reason = "the C ABI")]
 pub mod ffi;
+mod limits;
 mod load;
 mod options;
 mod run;
@@ -34,6 +36,7 @@ mod signature;
 mod variables;
 
 pub use error::{Code, Error, Result};
+pub use limits::{Limits, VmLimits};
 pub use load::engine::VERSION;
 pub use load::imports::Import;
 pub use load::module::{Module, Source};

@@ -1,11 +1,12 @@
 //! Limits and settings, and the environment variables that give their defaults.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::limits::{Limits, VmLimits, check_guest_stack};
 
 /// Limits of one VM. Envoy passes no options to an engine, so the defaults can be
 /// set for a whole process by environment variables ([`Options::from_env`]).
@@ -29,6 +30,10 @@ pub struct Options {
     pub call_deadline: Option<Duration>,
     /// Folder for compiled code. `RUST_WASM_CACHE_DIR`, default none.
     pub cache_dir: Option<PathBuf>,
+    /// Limits of single VMs, which they have in place of those above from
+    /// [`crate::Vm::link`] on: by the name that it is given, the `vm_id`.
+    /// `RUST_WASM_LIMITS_FILE` names the file to read them from, default none.
+    pub vm_limits: VmLimits,
 }
 
 impl Default for Options {
@@ -40,18 +45,18 @@ impl Default for Options {
             guest_stack_bytes: 1 << 20,
             call_deadline: None,
             cache_dir: None,
+            vm_limits: VmLimits::default(),
         }
     }
 }
-
-pub(crate) const GUEST_STACK_RANGE: std::ops::RangeInclusive<usize> = (64 << 10)..=(64 << 20);
 
 impl Options {
     /// The defaults, with the environment variables applied. They are read once per
     /// process.
     ///
     /// # Errors
-    /// [`Code::InvalidArgument`] if a variable does not parse; the message names it.
+    /// [`Code::InvalidArgument`] if a variable, or the file of limits, does not parse; the
+    /// message names it.
     pub fn from_env() -> Result<&'static Self> {
         static OPTIONS: OnceLock<Result<Options>> = OnceLock::new();
         OPTIONS
@@ -110,24 +115,30 @@ impl Options {
         options.cache_dir = variable("RUST_WASM_CACHE_DIR")
             .filter(|it| !it.is_empty())
             .map(PathBuf::from);
+        if let Some(file) = variable("RUST_WASM_LIMITS_FILE").filter(|it| !it.is_empty()) {
+            options.vm_limits = VmLimits::read(Path::new(&file))?;
+        }
         options.check()?;
         Ok(options)
+    }
+
+    /// Puts `limits` in place of these.
+    pub fn limit(&mut self, limits: &Limits) {
+        fn set<T: Copy>(target: &mut T, value: Option<T>) {
+            *target = value.unwrap_or(*target);
+        }
+        set(&mut self.max_memory_bytes, limits.max_memory_bytes);
+        set(&mut self.max_table_elements, limits.max_table_elements);
+        set(&mut self.max_backtrace_frames, limits.max_backtrace_frames);
+        set(&mut self.guest_stack_bytes, limits.guest_stack_bytes);
+        if let Some(deadline_ms) = limits.call_deadline_ms {
+            self.call_deadline = (deadline_ms > 0).then(|| Duration::from_millis(deadline_ms));
+        }
     }
 
     /// # Errors
     /// [`Code::InvalidArgument`] if a value is out of range.
     pub(crate) fn check(&self) -> Result<()> {
-        if !GUEST_STACK_RANGE.contains(&self.guest_stack_bytes) {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                format!(
-                    "a guest stack of {} bytes is out of range ({} to {})",
-                    self.guest_stack_bytes,
-                    GUEST_STACK_RANGE.start(),
-                    GUEST_STACK_RANGE.end(),
-                ),
-            ));
-        }
-        Ok(())
+        check_guest_stack(self.guest_stack_bytes)
     }
 }

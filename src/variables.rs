@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const PREFIX: &str = "RUST_WASM_";
 
 /// Every variable that begins with [`PREFIX`], whoever reads it.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     // The runtime: see `Options`.
     "RUST_WASM_CACHE_DIR",
     "RUST_WASM_CALL_DEADLINE_MS",
     "RUST_WASM_GUEST_STACK_BYTES",
+    "RUST_WASM_LIMITS_FILE",
     "RUST_WASM_MAX_BACKTRACE_FRAMES",
     "RUST_WASM_MAX_MEMORY_BYTES",
     "RUST_WASM_MAX_TABLE_ELEMENTS",
@@ -130,7 +131,7 @@ mod tests {
         let documents = ["README.md", "dynamic-module/README.md", "ARCHITECTURE.md"]
             .map(|it| std::fs::read_to_string(root.join(it)).expect("readable"))
             .concat();
-        for variable in &KNOWN[..7] {
+        for variable in &KNOWN[..8] {
             assert!(documents.contains(&format!("`{variable}`")), "{variable}");
         }
     }

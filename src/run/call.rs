@@ -186,7 +186,7 @@ impl RawFunc {
         if vm.life.get() != Life::Linked || vm.interrupt.is_terminated() {
             return Err(refusal(vm));
         }
-        if vm.outermost_work && !vm.is_running() {
+        if vm.outermost_work.get() && !vm.is_running() {
             // SAFETY: by contract.
             return unsafe { self.call_outermost(vm, values) };
         }
@@ -201,12 +201,13 @@ impl RawFunc {
     #[cold]
     unsafe fn call_outermost(&self, vm: &Inner, values: *mut Value) -> Result<()> {
         let outer_spent = vm.throws.then(|| libcalls::replace_spent(vm.spent.get()));
-        if vm.deadline_ticks != 0 {
-            vm.interrupt.arm(vm.deadline_ticks);
+        let deadline_ticks = vm.deadline_ticks.get();
+        if deadline_ticks != 0 {
+            vm.interrupt.arm(deadline_ticks);
         }
         // SAFETY: by contract.
         let outcome = unsafe { self.enter(vm, values) };
-        let late = vm.deadline_ticks != 0 && vm.interrupt.disarm();
+        let late = deadline_ticks != 0 && vm.interrupt.disarm();
         let result = outcome.map_err(|fault| failure(vm, *fault, late));
         if let Some(outer_spent) = outer_spent {
             let spent = libcalls::replace_spent(outer_spent);
@@ -224,7 +225,7 @@ impl RawFunc {
         unsafe {
             stack::call(
                 vm.state.get(),
-                vm.options.guest_stack_bytes,
+                vm.guest_stack_bytes.get(),
                 &self.callee,
                 values.cast(),
             )
@@ -269,7 +270,7 @@ fn explain(vm: &Inner, fault: Fault, late: bool) -> Error {
         }
         fault @ Fault::Resource(_) => return stack_error(fault),
     };
-    let max_frames = vm.options.max_backtrace_frames;
+    let max_frames = vm.options.borrow().max_backtrace_frames;
     let report = trap::report(&trap, &vm.module, max_frames);
     match report.kind {
         Kind::HostTrap => {
@@ -282,7 +283,7 @@ fn explain(vm: &Inner, fault: Fault, late: bool) -> Error {
         }
         // The outermost call has disarmed the deadline, a nested one has not.
         Kind::Unreachable if late || vm.interrupt.has_fired() => {
-            let deadline = vm.options.call_deadline.unwrap_or_default();
+            let deadline = vm.options.borrow().call_deadline.unwrap_or_default();
             let message = format!("the call took longer than its deadline of {deadline:?}");
             interrupted(&message, report.backtrace)
         }

@@ -41,12 +41,15 @@ pub(crate) struct Inner {
     /// No two VMs of a process have the same, as far as 32 bits go.
     pub(crate) id: u32,
     pub(crate) module: Module,
-    pub(crate) options: Options,
+    /// What it was made with, and since it was linked what its `vm_id` has instead.
+    pub(crate) options: RefCell<Options>,
+    /// The option.
+    pub(crate) guest_stack_bytes: Cell<usize>,
     pub(crate) interrupt: Arc<Interrupt>,
     /// The deadline in watchdog ticks; 0 for none.
-    pub(crate) deadline_ticks: u64,
+    pub(crate) deadline_ticks: Cell<u64>,
     /// An outermost call has more to do than to enter the guest.
-    pub(crate) outermost_work: bool,
+    pub(crate) outermost_work: Cell<bool>,
     /// The guest may throw exceptions.
     pub(crate) throws: bool,
     /// What was spent on exceptions that it may have kept.
@@ -94,17 +97,6 @@ impl Vm {
     /// [`Code::InvalidArgument`] if an option is out of range; [`Code::Resource`] if
     /// there is a deadline and its thread cannot be started.
     pub fn new(module: &Module, options: &Options) -> Result<Self> {
-        options.check()?;
-        let interrupt = Arc::new(Interrupt::new());
-        let mut deadline_ticks = 0;
-        if let Some(deadline) = options.call_deadline {
-            interrupt::watch(&interrupt)?;
-            let ticks = deadline
-                .as_nanos()
-                .div_ceil(interrupt::TICK.as_nanos())
-                .max(1);
-            deadline_ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        }
         static IDS: AtomicU32 = AtomicU32::new(0);
         let unbound = || {
             UnsafeCell::new(HostBinding {
@@ -114,13 +106,14 @@ impl Vm {
                 stack_words: 0,
             })
         };
-        Ok(Self(Box::new(Inner {
+        let vm = Self(Box::new(Inner {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             module: module.clone(),
-            options: options.clone(),
-            interrupt,
-            deadline_ticks,
-            outermost_work: deadline_ticks != 0 || module.throws(),
+            options: RefCell::default(),
+            guest_stack_bytes: Cell::new(0),
+            interrupt: Arc::new(Interrupt::new()),
+            deadline_ticks: Cell::new(0),
+            outermost_work: Cell::new(false),
             throws: module.throws(),
             spent: Cell::new(0),
             life: Cell::new(Life::Loaded),
@@ -136,7 +129,9 @@ impl Vm {
                 .collect(),
             name: RefCell::default(),
             funcs: RefCell::default(),
-        })))
+        }));
+        vm.0.set_options(options.clone())?;
+        Ok(vm)
     }
 
     /// The VM's module.
@@ -223,7 +218,8 @@ impl Vm {
     }
 
     /// Instantiates the module: initialises memory, tables and globals and runs the
-    /// start function. `name` stands in errors.
+    /// start function. `name`, the `vm_id`, stands in errors, and may have limits of its
+    /// own ([`Options::vm_limits`]).
     ///
     /// # Errors
     /// [`Code::Link`] if an import is not defined, [`Code::Resource`] if memory or a
@@ -234,7 +230,7 @@ impl Vm {
         *self.0.name.borrow_mut() = name.to_owned();
         // What calls back during the start function finds the VM linked.
         self.0.life.set(Life::Linked);
-        let result = contain(|| self.0.instantiate());
+        let result = contain(|| self.0.instantiate(name));
         if result.is_err() {
             self.0.life.set(Life::Failed);
         }
@@ -277,7 +273,34 @@ impl Inner {
         unsafe { (*self.state.get()).is_running() }
     }
 
-    fn instantiate(&self) -> Result<()> {
+    /// Takes on limits, before any call.
+    fn set_options(&self, options: Options) -> Result<()> {
+        options.check()?;
+        let mut deadline_ticks = 0;
+        if let Some(deadline) = options.call_deadline {
+            if self.deadline_ticks.get() == 0 {
+                interrupt::watch(&self.interrupt)?;
+            }
+            let ticks = deadline
+                .as_nanos()
+                .div_ceil(interrupt::TICK.as_nanos())
+                .max(1);
+            deadline_ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+        }
+        self.deadline_ticks.set(deadline_ticks);
+        self.outermost_work.set(deadline_ticks != 0 || self.throws);
+        self.guest_stack_bytes.set(options.guest_stack_bytes);
+        self.options.replace(options);
+        Ok(())
+    }
+
+    fn instantiate(&self, name: &str) -> Result<()> {
+        let vm_limits = self.options.borrow().vm_limits.clone();
+        if let Some(limits) = vm_limits.of(name) {
+            let mut options = self.options.borrow().clone();
+            options.limit(limits);
+            self.set_options(options)?;
+        }
         let missing: Vec<String> = self
             .bindings
             .iter()
@@ -299,7 +322,8 @@ impl Inner {
         // SAFETY: all bindings are set, and live as long as `self`.
         let instance = unsafe {
             let memory = NonNull::new_unchecked(self.memory.get());
-            Instance::new(&self.module, &self.bindings, &self.options, memory)?
+            let options = self.options.borrow();
+            Instance::new(&self.module, &self.bindings, &options, memory)?
         };
         let flags = instance.interrupt_flags(&self.module);
         let instance = self.instance.get_or_init(|| instance);

@@ -51,6 +51,29 @@ fn unknown_variables_are_told_once() {
 }
 
 #[test]
+fn a_file_of_limits_that_is_wrong_is_told_again_and_again() {
+    let file = std::env::temp_dir().join(format!("rust-wasm-{}.toml", std::process::id()));
+    std::fs::write(&file, "[vm.a]\n\nmax_memory = 5\n").expect("writable");
+    let path = file.to_str().expect("a temporary folder's name is text");
+    alone(
+        "environment::a_file_of_limits_that_is_wrong_is_told_again_and_again",
+        &[("RUST_WASM_LIMITS_FILE", path)],
+        || {
+            let file = std::env::var("RUST_WASM_LIMITS_FILE").expect("set by the parent");
+            for _ in 0..2 {
+                let error = failure(Code::InvalidArgument, Options::from_env().map(drop));
+                says(
+                    &error,
+                    &format!("{file}: line 3: unknown field `max_memory`"),
+                );
+            }
+        },
+    );
+    // In the child it has another name, and is not there.
+    let _ = std::fs::remove_file(&file);
+}
+
+#[test]
 fn a_bad_variable_is_told_again_and_again() {
     let variables = [("RUST_WASM_GUEST_STACK_BYTES", "plenty")];
     alone(

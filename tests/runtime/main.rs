@@ -22,3 +22,4 @@ mod references;
 mod serialization;
 mod threads;
 mod traps;
+mod vm_limits;
