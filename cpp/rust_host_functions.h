@@ -1,6 +1,7 @@
 // The host's functions as the guest's imports.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <forward_list>
@@ -42,8 +43,11 @@ public:
     }
   }
 
-  // What was wrong with definitions, each after a colon.
-  const std::string& errors() const { return errors_; }
+  // What was wrong with definitions, each after a colon, as far as a log should have it.
+  std::string errors() const {
+    return more_errors_ == 0 ? errors_
+                             : errors_ + ": … and " + std::to_string(more_errors_) + " more";
+  }
 
   // From link() on, the host has contexts whenever it calls the guest.
   bool linked() const { return linked_; }
@@ -75,7 +79,11 @@ private:
     // A later registration may put it right, so link() reports it.
     if (const ErrorPtr error{
             rust_wasm_vm_define(handle_, static_cast<uint32_t>(import), signature, thunk, &self)}) {
-      errors_.append(": ").append(describe(error));
+      if (errors_.size() < kMaxErrors) {
+        errors_.append(": ").append(describe(error));
+      } else {
+        ++more_errors_;
+      }
     }
   }
 
@@ -119,6 +127,8 @@ private:
     return R();
   }
 
+  static constexpr size_t kMaxErrors = 2048;
+
   WasmVm& vm_;
   const rust_wasm_module_t* module_ = nullptr;
   rust_wasm_vm_t* handle_ = nullptr;
@@ -126,6 +136,7 @@ private:
   std::vector<std::function<void()>> early_;
   std::forward_list<HostFunction> defined_;
   std::string errors_;
+  size_t more_errors_ = 0;
 };
 
 } // namespace proxy_wasm::rust_vm

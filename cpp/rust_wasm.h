@@ -29,7 +29,7 @@
 //   Modules and errors may be used from any thread. A VM may move between
 //   threads but is used by one at a time; the exception is
 //   rust_wasm_vm_terminate. A VM and its funcs must not be freed while a call
-//   into that VM is running (rust_wasm_vm_free reports this and leaks the VM).
+//   into that VM is running (rust_wasm_vm_free then leaks the VM, and cannot say so).
 //
 // Panics, exceptions, signals
 //   No Rust panic leaves this interface: it becomes RUST_WASM_PANIC and the VM
@@ -160,10 +160,10 @@ rust_wasm_error_t* rust_wasm_warm(void);
 
 void rust_wasm_error_free(rust_wasm_error_t* error);
 rust_wasm_code_t rust_wasm_error_code(const rust_wasm_error_t* error);
-// What went wrong, one line, UTF-8.
+// What went wrong, one line, UTF-8, at most 4 kB.
 rust_wasm_slice_t rust_wasm_error_message(const rust_wasm_error_t* error);
 // The guest's backtrace, or empty: a line per frame, innermost first,
-// "  0:  0x<module offset> - <function>", joined by '\n'.
+// "  0:  0x<module offset> - <function>", joined by '\n'. At most 16 kB.
 rust_wasm_slice_t rust_wasm_error_backtrace(const rust_wasm_error_t* error);
 
 // ------------------------------------------------------------------- modules

@@ -94,9 +94,53 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A message is one line without control characters, whatever a guest put into it.
+/// The longest message, in bytes: it is logged for every VM.
+const MAX_MESSAGE: usize = 4096;
+
+/// A message is one line without control characters, and not long, whatever a guest put
+/// into it.
 fn one_line(message: &str) -> String {
-    message.replace(char::is_control, " ")
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    if message.len() <= MAX_MESSAGE {
+        return plain(message);
+    }
+    let shown = start(message, MAX_MESSAGE - 40);
+    let more = message.len() - shown.len();
+    format!("{}… and {more} bytes more", plain(shown))
+}
+
+/// At most so many bytes of it.
+fn start(text: &str, size: usize) -> &str {
+    &text[..text.floor_char_boundary(size)]
+}
+
+/// Items with commas, as many as have room in so many bytes, and how many more there are.
+pub(crate) fn list<T>(
+    mut items: impl Iterator<Item = T>,
+    room: usize,
+    show: impl Fn(T) -> String,
+) -> String {
+    let mut list = String::new();
+    while let Some(item) = items.next() {
+        let text = show(item);
+        let separator = if list.is_empty() { "" } else { ", " };
+        if list.len() + separator.len() + text.len() <= room {
+            list.push_str(separator);
+            list.push_str(&text);
+            continue;
+        }
+        let mut more = 1 + items.count();
+        if list.is_empty() {
+            list.push_str(start(&text, room));
+            list.push('…');
+            more -= 1;
+        }
+        if more > 0 {
+            list.push_str(&format!(" … and {more} more"));
+        }
+        break;
+    }
+    list
 }
 
 /// What a panic said.
@@ -123,4 +167,40 @@ pub(crate) fn contain<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     // What `f` leaves half-changed is dropped or poisoned by the callers.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
         .unwrap_or_else(|payload| Err(from_panic(payload.as_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_short_line() {
+        let message = |text: &str| Error::new(Code::Trap, text).message().to_owned();
+        assert_eq!(message("two\nlines\0"), "two lines ");
+        let longest = "x".repeat(MAX_MESSAGE);
+        assert_eq!(message(&longest), longest);
+        for long in [
+            "x".repeat(MAX_MESSAGE + 1),
+            "é".repeat(1 << 20),
+            "\n".repeat(5000),
+        ] {
+            let cut = message(&long);
+            assert!(cut.len() <= MAX_MESSAGE, "{}", cut.len());
+            let (shown, more) = cut.split_once("… and ").expect("it says so");
+            assert_eq!(more, format!("{} bytes more", long.len() - shown.len()));
+        }
+        let error = Error::new(Code::Trap, longest).context("prefix\n");
+        assert!(error.message().starts_with("prefix : xxx"));
+        assert!(error.message().len() <= MAX_MESSAGE);
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_there_is_room() {
+        let list = |items: &[&str]| list(items.iter(), 10, |it| (*it).to_owned());
+        assert_eq!(list(&[]), "");
+        assert_eq!(list(&["one", "two"]), "one, two");
+        assert_eq!(list(&["one", "two", "3", "4"]), "one, two … and 2 more");
+        assert_eq!(list(&["twelve words"]), "twelve wor…");
+        assert_eq!(list(&["twelve words", "one"]), "twelve wor… … and 1 more");
+    }
 }

@@ -19,7 +19,8 @@ pub struct Options {
     /// Elements of all tables together; each may grow by an equal share of what their
     /// initial sizes leave. `RUST_WASM_MAX_TABLE_ELEMENTS`, default 1 000 000.
     pub max_table_elements: u32,
-    /// Frames in a backtrace. `RUST_WASM_MAX_BACKTRACE_FRAMES`, default 64.
+    /// Frames in a backtrace, as far as 16 kB hold them.
+    /// `RUST_WASM_MAX_BACKTRACE_FRAMES`, default 64.
     pub max_backtrace_frames: u32,
     /// Stack for guest code in bytes, at least 64 KiB and at most 64 MiB. A nested call has
     /// half of it at least.

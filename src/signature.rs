@@ -2,10 +2,13 @@
 
 use wasmer_types::{FunctionType, Type};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, list};
 
 /// The most parameters that a host function may have.
 pub const MAX_HOST_PARAMS: usize = 16;
+
+/// The longest list of parameters or results in a message: more than a host function has.
+const MAX_TYPES_TEXT: usize = 120;
 
 /// A function type as a caller has it. The C ABI has bytes, and comparing them as
 /// they are spares it an allocation for each of the host's functions in each VM.
@@ -21,14 +24,12 @@ impl Wanted for FunctionType {
 
     /// In the text format.
     fn show(&self) -> String {
-        fn list(types: &[Type]) -> String {
-            let names: Vec<String> = types
-                .iter()
-                .map(|it| it.to_string().to_lowercase())
-                .collect();
-            names.join(", ")
-        }
-        format!("({}) -> ({})", list(self.params()), list(self.results()))
+        let show = |types: &[Type]| {
+            list(types.iter(), MAX_TYPES_TEXT, |it| {
+                it.to_string().to_lowercase()
+            })
+        };
+        format!("({}) -> ({})", show(self.params()), show(self.results()))
     }
 }
 
@@ -51,20 +52,16 @@ impl Wanted for Codes<'_> {
     }
 
     fn show(&self) -> String {
-        fn list(codes: &[u8]) -> String {
-            let names: Vec<String> = codes
-                .iter()
-                .map(|code| match code {
-                    0x7f => "i32".into(),
-                    0x7e => "i64".into(),
-                    0x7d => "f32".into(),
-                    0x7c => "f64".into(),
-                    other => format!("{other:#x}"),
-                })
-                .collect();
-            names.join(", ")
-        }
-        format!("({}) -> ({})", list(self.params), list(self.results))
+        let show = |codes: &[u8]| {
+            list(codes.iter(), MAX_TYPES_TEXT, |code| match code {
+                0x7f => "i32".into(),
+                0x7e => "i64".into(),
+                0x7d => "f32".into(),
+                0x7c => "f64".into(),
+                other => format!("{other:#x}"),
+            })
+        };
+        format!("({}) -> ({})", show(self.params), show(self.results))
     }
 }
 

@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::error::list;
+
 const PREFIX: &str = "RUST_WASM_";
 
 /// Every variable that begins with [`PREFIX`], whoever reads it.
@@ -38,7 +40,7 @@ pub fn take_warning() -> Option<String> {
 }
 
 fn warning_about(names: impl Iterator<Item = OsString>) -> Option<String> {
-    let mut unknown: Vec<String> = names
+    let mut unknown: Vec<_> = names
         .map(|it| it.to_string_lossy().into_owned())
         .filter(|it| it.starts_with(PREFIX) && !KNOWN.contains(&it.as_str()))
         .collect();
@@ -48,7 +50,7 @@ fn warning_about(names: impl Iterator<Item = OsString>) -> Option<String> {
     unknown.sort();
     Some(format!(
         "environment variables that the WebAssembly runtime does not know have no effect: {}",
-        unknown.join(", ")
+        list(unknown.into_iter(), 1000, |it| it)
     ))
 }
 

@@ -132,6 +132,8 @@ impl ModuleMiddleware for InterruptChecks {
         info.custom_sections.clear();
         info.custom_sections_data = PrimaryMap::new();
         info.function_names.clear();
+        // Each frame of a backtrace would have a copy.
+        info.name = None;
         if !self.references {
             references::mark(info);
         }

@@ -1,6 +1,6 @@
 //! Modules: compiled bytecode, shared by all VMs that run it.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::run::memory::Image;
 use crate::run::references::Reduced;
 use crate::run::signals;
+use hashbrown::HashSet;
 
 /// A compiled module. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -143,9 +144,9 @@ impl Module {
         &self.0.info.signatures[self.0.info.functions[index]]
     }
 
-    /// The function's name, mangled.
-    pub(crate) fn function_name(&self, index: u32) -> Option<Cow<'_, str>> {
-        self.0.names.get(index)
+    /// The names of these functions, mangled, as far as they have any.
+    pub(crate) fn function_names(&self, functions: &HashSet<u32>) -> BTreeMap<u32, &[u8]> {
+        self.0.names.find(functions)
     }
 
     pub(crate) fn artifact(&self) -> &Artifact {
@@ -194,7 +195,7 @@ impl Module {
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Module")
-            .field("name", &self.0.info.name)
+            .field("imports", &self.0.imports.len())
             .finish_non_exhaustive()
     }
 }

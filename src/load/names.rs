@@ -3,8 +3,9 @@
 //! A plugin has hundreds, and only a trap needs them. So they are kept in one piece
 //! of text, and the name section as it is until it is asked.
 
-use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
 
 /// An index-to-name map of functions.
 #[derive(Clone, Debug, Default)]
@@ -37,90 +38,108 @@ impl FunctionNames {
         self.entries.is_empty()
     }
 
-    fn get(&self, index: u32) -> Option<Cow<'_, str>> {
-        // Searched for a few frames of a trap: not worth an index.
-        let &(_, start, end) = self.entries.iter().find(|entry| entry.0 == index)?;
-        Some(String::from_utf8_lossy(&self.text[start..end]))
+    fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let entries = self.entries.iter();
+        entries.map(|&(index, start, end)| (index, &self.text[start..end]))
     }
 }
+
+/// How many names are looked at; no plugin has as many functions.
+const MAX_NAMES: usize = 200_000;
 
 /// Where a module's function names come from.
 #[derive(Debug)]
 pub(crate) enum NameSource {
     Given(FunctionNames),
-    Section {
-        bytes: Box<[u8]>,
-        parsed: OnceLock<FunctionNames>,
-    },
+    /// The contents of the name section.
+    Section(Box<[u8]>),
 }
 
 impl NameSource {
     /// `section` is the contents of the name section.
     pub(crate) fn new(given: FunctionNames, section: &[u8]) -> Self {
         if given.is_empty() {
-            Self::Section {
-                bytes: section.into(),
-                parsed: OnceLock::new(),
-            }
+            Self::Section(section.into())
         } else {
             Self::Given(given)
         }
     }
 
-    pub(crate) fn get(&self, index: u32) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Given(names) => names.get(index),
-            Self::Section { bytes, parsed } => parsed.get_or_init(|| parse(bytes)).get(index),
+    /// The names of these functions. They are wanted for the few frames of a trap, so they
+    /// are not worth an index.
+    pub(crate) fn find(&self, functions: &HashSet<u32>) -> BTreeMap<u32, &[u8]> {
+        fn wanted<'a>(
+            all: impl Iterator<Item = (u32, &'a [u8])>,
+            functions: &HashSet<u32>,
+        ) -> BTreeMap<u32, &'a [u8]> {
+            all.take(MAX_NAMES)
+                .filter(|(index, _)| functions.contains(index))
+                .collect()
         }
+        match self {
+            Self::Given(names) => wanted(names.iter(), functions),
+            Self::Section(bytes) => wanted(function_names(bytes), functions),
+        }
+    }
+}
+
+/// Reads from the front of a module or of a part of it.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    /// An unsigned LEB128 of 32 bits.
+    fn number(&mut self) -> Option<u32> {
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return u32::try_from(number).ok();
+            }
+        }
+        None
+    }
+
+    /// Bytes that follow their number.
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let size = self.number()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(size)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    /// A section, or a part of the name section: its number and contents.
+    fn section(&mut self) -> Option<(u8, &'a [u8])> {
+        Some((self.byte()?, self.bytes()?))
     }
 }
 
 /// The contents of the name section, or nothing.
-#[cfg(feature = "cranelift")]
 pub(crate) fn section(bytecode: &[u8]) -> &[u8] {
-    use wasmer::sys::wasmparser::{Chunk, Parser, Payload};
-    let mut parser = Parser::new(0);
-    let mut rest = bytecode;
-    while let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) {
-        let mut read = consumed;
-        match payload {
-            Payload::CustomSection(custom) if custom.name() == "name" => return custom.data(),
-            // Most of the module, and otherwise read function by function.
-            Payload::CodeSectionStart { size, .. } => {
-                parser.skip_section();
-                read += size as usize;
-            }
-            Payload::End(_) => break,
-            _ => {}
+    const CUSTOM: u8 = 0;
+    let mut module = Reader(bytecode.get(8..).unwrap_or_default());
+    while let Some((id, contents)) = module.section() {
+        let mut custom = Reader(contents);
+        if id == CUSTOM && custom.bytes() == Some(b"name") {
+            return custom.0;
         }
-        rest = rest.get(read..).unwrap_or_default();
     }
     &[]
 }
 
-/// Names are for people: what cannot be read is left out.
-#[cfg(feature = "cranelift")]
-fn parse(section: &[u8]) -> FunctionNames {
-    use wasmer::sys::wasmparser::{BinaryReader, Name, NameSectionReader};
-    let mut names = FunctionNames::default();
-    let reader = NameSectionReader::new(BinaryReader::new(section, 0));
-    for part in reader.flatten() {
-        if let Name::Function(map) = part {
-            for naming in map.into_iter().flatten() {
-                names.add(naming.index, naming.name.as_bytes());
-            }
-        }
-    }
-    names
-}
-
-/// A headless build has no parser: its names are those it is given.
-#[cfg(not(feature = "cranelift"))]
-pub(crate) fn section(_bytecode: &[u8]) -> &[u8] {
-    &[]
-}
-
-#[cfg(not(feature = "cranelift"))]
-fn parse(_section: &[u8]) -> FunctionNames {
-    FunctionNames::default()
+/// The function names of a name section. Names are for people: where it cannot be read, it
+/// ends.
+fn function_names(section: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    const FUNCTIONS: u8 = 1;
+    let mut parts = Reader(section);
+    let mut parts = std::iter::from_fn(move || parts.section());
+    let mut names = Reader(parts.find(|it| it.0 == FUNCTIONS).map_or(&[], |it| it.1));
+    let count = names.number().unwrap_or(0);
+    (0..count).map_while(move |_| Some((names.number()?, names.bytes()?)))
 }

@@ -275,7 +275,7 @@ fn explain(vm: &Inner, fault: Fault, late: bool) -> Error {
     match report.kind {
         Kind::HostTrap => {
             let pending = vm.pending_traps.borrow_mut().pop().unwrap_or_default();
-            pending.into_error(&vm.module, max_frames)
+            pending.into_error(&vm.module)
         }
         // The interrupt checks stop the guest with `unreachable`.
         Kind::Unreachable if vm.interrupt.is_terminated() => {

@@ -7,7 +7,8 @@
 //! | `call` | its exported functions: finding and calling them |
 //! | `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
-//! | `interrupt`, `trap` | stopping a guest; what it did wrong, and where |
+//! | `interrupt`, `trap` | stopping a guest; what it did wrong |
+//! | `backtrace` | where it was; `readable`, `cplusplus`, `work`: what its functions are called, in bounded work |
 
 use crate::error::{Result, contain};
 use crate::load::engine::fingerprint;
@@ -15,8 +16,10 @@ use crate::options::Options;
 
 #[expect(unsafe_code, reason = "the assembly of the calling path")]
 pub(crate) mod arch;
+pub(crate) mod backtrace;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod call;
+pub(crate) mod cplusplus;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod instance;
 #[expect(unsafe_code, reason = "flags that compiled code reads; a signal mask")]
@@ -25,6 +28,7 @@ pub(crate) mod interrupt;
 pub(crate) mod libcalls;
 #[expect(unsafe_code, reason = "mappings")]
 pub(crate) mod memory;
+pub(crate) mod readable;
 #[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
 pub(crate) mod references;
 #[expect(unsafe_code, reason = "signal handlers")]
@@ -35,6 +39,7 @@ pub(crate) mod stack;
 pub(crate) mod trap;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod vm;
+pub(crate) mod work;
 
 /// Does the process's first-time work: signal handlers, CPU detection, and this
 /// thread's guest stack. Later loads and calls find it done. Idempotent.

@@ -1,13 +1,13 @@
 //! Traps: what the guest did wrong, in the specification's words, and where.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use wasmer_compiler::{get_trace_and_trapcode, wasm_trace_from_current_stack};
-use wasmer_types::{FrameInfo, TrapCode};
+use wasmer_types::TrapCode;
 use wasmer_vm::Trap;
 
 use crate::error::{Code, Error};
 use crate::load::module::Module;
+use crate::run::backtrace::Frames;
 use crate::run::libcalls::{NoRoom, TooManyExceptions};
 use crate::run::stack::CallState;
 
@@ -42,23 +42,22 @@ pub(crate) struct Pending {
     /// The `host_sp` of the call that is to end.
     pub(crate) call: usize,
     message: String,
-    frames: Vec<FrameInfo>,
+    frames: Frames,
 }
 
 impl Pending {
     /// To be made in the host function, on the host stack, where there is room to
     /// walk the guest's.
-    pub(crate) fn new(call: usize, message: &str) -> Self {
+    pub(crate) fn new(call: usize, message: &str, max_frames: u32) -> Self {
         Self {
             call,
             message: message.to_owned(),
-            frames: wasm_trace_from_current_stack(),
+            frames: Frames::here(max_frames),
         }
     }
 
-    pub(crate) fn into_error(self, module: &Module, max_frames: u32) -> Error {
-        let backtrace = format_backtrace(&self.frames, module, max_frames);
-        Error::with_backtrace(Code::HostTrap, self.message, backtrace)
+    pub(crate) fn into_error(self, module: &Module) -> Error {
+        Error::with_backtrace(Code::HostTrap, self.message, self.frames.text(module))
     }
 }
 
@@ -93,7 +92,7 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
             backtrace: String::new(),
         };
     }
-    let (frames, code) = get_trace_and_trapcode(trap);
+    let (frames, code) = Frames::of(trap, max_frames);
     let (kind, message) = match code {
         Some(TrapCode::UnreachableCodeReached) => (Kind::Unreachable, "unreachable".into()),
         Some(code) => (Kind::Other, code.message().to_owned()),
@@ -102,72 +101,6 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
     Report {
         kind,
         message,
-        backtrace: format_backtrace(&frames, module, max_frames),
-    }
-}
-
-/// A line per frame: index, offset in the module, demangled name.
-fn format_backtrace(frames: &[FrameInfo], module: &Module, max_frames: u32) -> String {
-    let mut text = String::new();
-    let shown = frames.len().min(max_frames as usize);
-    for (index, frame) in frames[..shown].iter().enumerate() {
-        if index > 0 {
-            text.push('\n');
-        }
-        let function = frame.func_index();
-        let _ = write!(text, "{index:>3}:  {:#x} - ", frame.module_offset());
-        match module.function_name(function) {
-            Some(name) => text.push_str(&readable(&name)),
-            None => {
-                let _ = write!(text, "function[{function}]");
-            }
-        }
-    }
-    if shown < frames.len() {
-        let _ = write!(text, "\n     ... {} more", frames.len() - shown);
-    }
-    text
-}
-
-/// The name as its author wrote it: Rust's and C++'s manglings undone, Rust's hash
-/// dropped, on one line. Names come from plugins: a mangled one can expand without
-/// bound, and a plain one can be anything.
-fn readable(name: &str) -> String {
-    const MAX: usize = 1024;
-    let mut text = Bounded {
-        text: String::new(),
-        max: MAX,
-    };
-    let demangled = if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        write!(text, "{rust:#}").is_ok()
-    } else if name.starts_with("_Z")
-        && name.len() <= MAX
-        && let Ok(symbol) = cpp_demangle::Symbol::new(name)
-    {
-        symbol
-            .structured_demangle(&mut text, &cpp_demangle::DemangleOptions::new())
-            .is_ok()
-    } else {
-        false
-    };
-    if !demangled {
-        text.text = name.chars().take(MAX).collect();
-    }
-    text.text.replace(char::is_control, " ")
-}
-
-/// Text up to a size.
-struct Bounded {
-    text: String,
-    max: usize,
-}
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        if self.text.len() + part.len() > self.max {
-            return Err(fmt::Error);
-        }
-        self.text.push_str(part);
-        Ok(())
+        backtrace: frames.text(module),
     }
 }

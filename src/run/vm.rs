@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wasmer_types::FunctionType;
 use wasmer_vm::VMMemoryDefinition;
 
-use crate::error::{Code, Error, Result, contain};
+use crate::error::{Code, Error, Result, contain, list};
 use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::call::{Funcs, RawFunc};
@@ -24,6 +24,9 @@ use crate::run::signals;
 use crate::run::stack::{CallState, HostBinding};
 use crate::run::trap::Pending;
 use crate::signature::{Wanted, check_host_type};
+
+/// The longest list of missing imports in a message.
+const MAX_MISSING_TEXT: usize = 3000;
 
 /// A VM. It may move between threads, but is used by one at a time; only its
 /// [`Terminator`] is shared.
@@ -257,7 +260,8 @@ impl Vm {
                 pending.pop();
             }
             state.trap_pending = 1;
-            pending.push(Pending::new(state.host_sp, message));
+            let max_frames = self.0.options.borrow().max_backtrace_frames;
+            pending.push(Pending::new(state.host_sp, message, max_frames));
         }
     }
 
@@ -301,21 +305,16 @@ impl Inner {
             options.limit(limits);
             self.set_options(options)?;
         }
-        let missing: Vec<String> = self
-            .bindings
-            .iter()
-            .zip(self.module.imports())
-            // SAFETY: no compiled code exists that could write to it.
-            .filter(|(binding, _)| unsafe { (*binding.get()).function.is_null() })
-            .map(|(_, import)| format!("{import} {}", import.ty.show()))
-            .collect();
+        let bindings = self.bindings.iter().zip(self.module.imports());
+        // SAFETY: no compiled code exists that could write to it.
+        let missing = bindings.filter(|it| unsafe { (*it.0.get()).function.is_null() });
+        let missing = list(missing, MAX_MISSING_TEXT, |(_, import)| {
+            format!("{import} {}", import.ty.show())
+        });
         if !missing.is_empty() {
             return Err(Error::new(
                 Code::Link,
-                format!(
-                    "the module imports functions that the host does not have: {}",
-                    missing.join(", ")
-                ),
+                format!("the module imports functions that the host does not have: {missing}"),
             ));
         }
         signals::install();

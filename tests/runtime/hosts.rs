@@ -340,6 +340,28 @@ fn all_missing_imports_are_named() {
 }
 
 #[test]
+fn of_many_missing_imports_a_message_names_some() {
+    let imports: String = (0..3000)
+        .map(|index| format!("(import \"env\" \"function_{index}\" (func (param i32 i64)))"))
+        .collect();
+    let guest = Guest::unlinked(&format!("(module {imports})"));
+    let error = failure(Code::Link, guest.try_link());
+    let message = error.message();
+    assert!(message.len() <= 4096, "{}", message.len());
+    says(&error, "env.function_0 (i32, i64) -> (), env.function_1 ");
+    let (shown, more) = message.split_once(" … and ").expect("it says so");
+    let more: usize = more
+        .strip_suffix(" more")
+        .and_then(|it| it.parse().ok())
+        .expect("a number");
+    assert_eq!(shown.matches("env.").count() + more, 3000);
+    // One that is long enough for all.
+    let name = "x".repeat(90_000);
+    let guest = Guest::unlinked(&format!(r#"(module (import "env" "{name}" (func)))"#));
+    assert!(failure(Code::Link, guest.try_link()).message().len() <= 4096);
+}
+
+#[test]
 fn the_start_function_may_call_the_host_and_be_an_import() {
     let calls = Rc::new(RefCell::new(0));
     let count = calls.clone();

@@ -84,6 +84,45 @@ fn an_import_of_another_type_is_named() {
 }
 
 #[test]
+fn of_many_imports_of_another_type_an_error_names_some() {
+    let names = [
+        "none",
+        "started",
+        "sum",
+        "void0",
+        "void4",
+        "word0",
+        "word12",
+        "WWl",
+        "WWm",
+        "dd",
+        "proxy_log",
+        "proxy_done",
+        "proxy_set_property",
+        "proxy_get_property",
+        "proxy_get_buffer_bytes",
+        "proxy_set_buffer_bytes",
+        "proxy_get_header_map_pairs",
+        "proxy_get_header_map_value",
+        "proxy_add_header_map_value",
+    ];
+    let types = "f64 ".repeat(16);
+    let imports = names.map(|it| format!(r#"(import "env" "{it}" (func (param {types})))"#));
+    let bytecode = wat::parse_str(format!("(module {})", imports.concat())).expect("valid");
+    let vm = loaded(&bytecode, &Limits::default());
+    assert!(!vm.link("test"));
+    let error = vm.error();
+    assert!(error.len() < 8192, "{} bytes", error.len());
+    let (shown, more) = error.split_once(": … and ").expect("it says so");
+    let (more, _) = more.split_once(" more").expect("a number");
+    let more: usize = more.parse().expect("a number");
+    assert_eq!(
+        shown.matches("host function env.").count() + more,
+        names.len()
+    );
+}
+
+#[test]
 fn imports_other_than_functions_are_refused() {
     for name in ["memory_imported", "imported_global"] {
         let vm = ffi::new_vm(&Limits::default());
