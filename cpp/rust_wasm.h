@@ -119,7 +119,9 @@ typedef struct rust_wasm_options {
   // Longest time for one outermost call, nanoseconds. Default: no deadline.
   uint64_t call_deadline_ns;
   // Folder for compiled code, or empty for none. It must be writable by this
-  // process alone: its contents are machine code and are run. Default none.
+  // process alone: its contents are machine code and are run. Default none. What
+  // was used least recently goes when they have more bytes together than the
+  // environment variable RUST_WASM_CACHE_MAX_BYTES says (1 GiB).
   rust_wasm_slice_t cache_dir;
 } rust_wasm_options_t;
 

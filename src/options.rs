@@ -31,6 +31,9 @@ pub struct Options {
     pub call_deadline: Option<Duration>,
     /// Folder for compiled code. `RUST_WASM_CACHE_DIR`, default none.
     pub cache_dir: Option<PathBuf>,
+    /// What its files may have together; those go that were used least recently.
+    /// `RUST_WASM_CACHE_MAX_BYTES`, default 1 GiB.
+    pub cache_max_bytes: u64,
     /// Limits of single VMs, which they have in place of those above from
     /// [`crate::Vm::link`] on: by the name that it is given, the `vm_id`.
     /// `RUST_WASM_LIMITS_FILE` names the file to read them from, default none.
@@ -46,6 +49,7 @@ impl Default for Options {
             guest_stack_bytes: 1 << 20,
             call_deadline: None,
             cache_dir: None,
+            cache_max_bytes: 1 << 30,
             vm_limits: VmLimits::default(),
         }
     }
@@ -108,6 +112,11 @@ impl Options {
             &variable,
             "RUST_WASM_GUEST_STACK_BYTES",
             &mut options.guest_stack_bytes,
+        )?;
+        number(
+            &variable,
+            "RUST_WASM_CACHE_MAX_BYTES",
+            &mut options.cache_max_bytes,
         )?;
         number(&variable, "RUST_WASM_CALL_DEADLINE_MS", &mut deadline_ms)?;
         if deadline_ms > 0 {

@@ -9,9 +9,10 @@ use crate::error::list;
 const PREFIX: &str = "RUST_WASM_";
 
 /// Every variable that begins with [`PREFIX`], whoever reads it.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     // The runtime: see `Options`.
     "RUST_WASM_CACHE_DIR",
+    "RUST_WASM_CACHE_MAX_BYTES",
     "RUST_WASM_CALL_DEADLINE_MS",
     "RUST_WASM_GUEST_STACK_BYTES",
     "RUST_WASM_LIMITS_FILE",
@@ -133,7 +134,7 @@ mod tests {
         let documents = ["README.md", "dynamic-module/README.md", "ARCHITECTURE.md"]
             .map(|it| std::fs::read_to_string(root.join(it)).expect("readable"))
             .concat();
-        for variable in &KNOWN[..8] {
+        for variable in &KNOWN[..9] {
             assert!(documents.contains(&format!("`{variable}`")), "{variable}");
         }
     }

@@ -245,8 +245,8 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
         why => Error::new(error.code(), format!("{} ({why})", error.message())),
     })?;
     if let Some(dir) = cache
-        && let Err(error) =
-            serialize::write(&artifact, &id).and_then(|code| cache::store(dir, &id.hash, &code))
+        && let Err(error) = serialize::write(&artifact, &id)
+            .and_then(|code| cache::store(dir, &id.hash, &code, options.cache_max_bytes))
     {
         rejection = error.message().to_owned();
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rust_wasm::{Module, Options, Source};
 
@@ -40,6 +41,25 @@ impl Folder {
     fn load(&self, bytecode: &[u8]) -> Module {
         load(&self.0, bytecode)
     }
+
+    /// Loads through a cache of so many bytes.
+    fn load_within(&self, max_bytes: u64, bytecode: &[u8]) -> Module {
+        load_with(
+            bytecode,
+            Options {
+                cache_dir: Some(self.0.clone()),
+                cache_max_bytes: max_bytes,
+                ..Options::default()
+            },
+        )
+    }
+
+    /// The time of last use is set by hand: clocks are coarse.
+    fn make_older(&self, file: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        let file = fs::File::open(file).expect("readable");
+        file.set_modified(time).expect("one's own");
+    }
 }
 
 impl Drop for Folder {
@@ -49,10 +69,16 @@ impl Drop for Folder {
 }
 
 fn load(dir: &Path, bytecode: &[u8]) -> Module {
-    let options = Options {
-        cache_dir: Some(dir.to_owned()),
-        ..Options::default()
-    };
+    load_with(
+        bytecode,
+        Options {
+            cache_dir: Some(dir.to_owned()),
+            ..Options::default()
+        },
+    )
+}
+
+fn load_with(bytecode: &[u8], options: Options) -> Module {
     let source = Source {
         bytecode,
         ..Source::default()
@@ -222,6 +248,97 @@ fn precompiled_code_comes_before_the_cache() {
     // Bad code is made up for by the cache.
     let module = Module::load(source(b"junk"), &options).expect("loads");
     assert!(module.is_precompiled());
+}
+
+#[test]
+fn what_was_used_least_recently_goes() {
+    let folder = Folder::new();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for answered in 0..4 {
+        folder.load(&bytecode(answered));
+        let new = folder.files().into_iter().find(|it| !files.contains(it));
+        files.push(new.expect("a file for each"));
+    }
+    let size = |file: &PathBuf| fs::metadata(file).expect("there").len();
+    let all: u64 = files.iter().map(size).sum();
+    for (age, file) in [(40, 0), (30, 1), (20, 2), (10, 3)] {
+        folder.make_older(&files[file], age);
+    }
+    // Others' files do not count, and stay.
+    let foreign = [".code", "a.code", "README", "a.1-2.partial"].map(|it| folder.0.join(it));
+    for file in &foreign {
+        fs::write(file, vec![0; 1 << 16]).expect("writable");
+        folder.make_older(file, 1_000_000);
+    }
+    // The oldest has been used again.
+    assert!(folder.load_within(all, &bytecode(0)).is_precompiled());
+    assert!(!folder.load_within(all, &bytecode(4)).is_precompiled());
+    let kept = |file: usize| files[file].exists();
+    assert_eq!([0, 1, 2, 3].map(kept), [true, false, true, true]);
+    assert!(folder.load_within(all, &bytecode(4)).is_precompiled());
+    // A smaller cache, at the next chance.
+    assert!(!folder.load_within(all / 2, &bytecode(5)).is_precompiled());
+    let left: u64 = folder
+        .files()
+        .iter()
+        .filter(|it| !foreign.contains(it))
+        .map(size)
+        .sum();
+    assert!(left <= all / 2, "{left} of {all}");
+    assert!(folder.load_within(all / 2, &bytecode(5)).is_precompiled());
+    assert!(foreign.iter().all(|it| it.exists()));
+}
+
+#[test]
+fn code_larger_than_the_cache_is_not_stored() {
+    let folder = Folder::new();
+    folder.load(&bytecode(1));
+    let module = folder.load_within(100, &bytecode(2));
+    assert!(!module.is_precompiled());
+    let reason = module.precompiled_rejection();
+    assert!(reason.contains("bytes of code, more than 100"), "{reason}");
+    assert_eq!(answer(&module), 2);
+    assert_eq!(folder.files().len(), 1, "the others stay");
+}
+
+#[test]
+fn what_a_process_left_when_it_died_goes() {
+    let folder = Folder::new();
+    let name = |writer: &str| {
+        folder
+            .0
+            .join(format!("{}.{writer}.partial", "0".repeat(64)))
+    };
+    let (dead, alive) = (name("1-0"), name("2-0"));
+    fs::write(&dead, b"half").expect("writable");
+    fs::write(&alive, b"half").expect("writable");
+    folder.make_older(&dead, 7200);
+    folder.load(&bytecode(1));
+    assert!(!dead.exists() && alive.exists());
+}
+
+#[test]
+fn threads_that_share_a_small_folder() {
+    let folder = Folder::new();
+    folder.load(&bytecode(0));
+    let one = fs::metadata(&folder.files()[0]).expect("there").len();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for answered in 0..10 {
+                    let module = folder.load_within(one * 3, &bytecode(answered));
+                    assert_eq!(answer(&module), answered);
+                }
+            });
+        }
+    });
+    folder.load_within(one * 3, &bytecode(99));
+    let all: u64 = folder
+        .files()
+        .iter()
+        .map(|it| fs::metadata(it).expect("there").len())
+        .sum();
+    assert!(all <= one * 3, "{all} bytes, one has {one}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn defaults() {
     assert_eq!(options.max_backtrace_frames, 64);
     assert_eq!(options.guest_stack_bytes, 1 << 20);
     assert_eq!((options.call_deadline, options.cache_dir), (None, None));
+    assert_eq!(options.cache_max_bytes, 1 << 30);
 }
 
 #[test]
@@ -35,6 +36,7 @@ fn every_variable_has_its_effect() {
         ("RUST_WASM_GUEST_STACK_BYTES", "70000"),
         ("RUST_WASM_CALL_DEADLINE_MS", "250"),
         ("RUST_WASM_CACHE_DIR", "/var/cache/wasm"),
+        ("RUST_WASM_CACHE_MAX_BYTES", "1000"),
     ])
     .expect("they parse");
     assert_eq!(options.max_memory_bytes, 123_456_789_012);
@@ -42,6 +44,7 @@ fn every_variable_has_its_effect() {
     assert_eq!(options.max_backtrace_frames, 6);
     assert_eq!(options.guest_stack_bytes, 70_000);
     assert_eq!(options.call_deadline, Some(Duration::from_millis(250)));
+    assert_eq!(options.cache_max_bytes, 1000);
     assert_eq!(
         options.cache_dir.as_deref(),
         Some(Path::new("/var/cache/wasm"))
@@ -68,6 +71,7 @@ fn a_variable_that_does_not_parse_is_named() {
         ("RUST_WASM_MAX_BACKTRACE_FRAMES", "many"),
         ("RUST_WASM_GUEST_STACK_BYTES", "0x10000"),
         ("RUST_WASM_CALL_DEADLINE_MS", "1.5"),
+        ("RUST_WASM_CACHE_MAX_BYTES", "1G"),
     ] {
         let error = failure(Code::InvalidArgument, parse(&[(name, value)]));
         says(&error, name);
