@@ -11,15 +11,16 @@
 //! The two times of a module's life are two folders: `load` is what happens once, when a
 //! plugin is loaded, `run` what happens while VMs of it exist.
 //!
+//! From the top down; a file uses what lies below it, never above, as `tests/floors.rs`
+//! sees to:
+//!
 //! | module | what lives there |
 //! |---|---|
 //! | `ffi` | the C ABI |
 //! | `run` | VMs: instance, memory, tables; entering and leaving the guest; stopping it; traps and signals |
 //! | `load` | modules: compiler and what is planted into code, imports, names, serialised code and its cache |
-//! | `signature` | what types imports and exports may have |
-//! | `options` | limits and environment variables |
+//! | `options`, `signature`, `variables` | limits and settings; what types imports and exports may have; the names of environment variables |
 //! | `limits` | limits of single VMs, from a file |
-//! | `variables` | the names of all environment variables, and a warning about others |
 //! | `error` | what went wrong and where |
 //!
 //! `unsafe` is denied except in those modules that say what they need it for.

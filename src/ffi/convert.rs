@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::load::names::FunctionNames;
+use crate::options;
 use crate::signature::Codes;
 
 /// `rust_wasm_slice_t`: borrowed bytes.
@@ -170,8 +171,8 @@ pub(super) unsafe fn names(names: *const Name, size: usize) -> Result<FunctionNa
 
 /// # Safety
 /// `options` is null or valid, and its slices are.
-pub(super) unsafe fn options(options: *const Options) -> Result<crate::Options> {
-    let mut result = crate::Options::from_env()?.clone();
+pub(super) unsafe fn options(options: *const Options) -> Result<options::Options> {
+    let mut result = options::Options::from_env()?.clone();
     // SAFETY: by contract.
     let Some(options) = (unsafe { options.as_ref() }) else {
         return Ok(result);

@@ -6,13 +6,16 @@ use std::sync::{LazyLock, OnceLock};
 use super::convert::{EMPTY, Options, Slice, output};
 use super::{guard, guard_or};
 use crate::error::Error;
+use crate::load::engine::VERSION;
+use crate::run::warm;
+use crate::variables::take_warning;
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn rust_wasm_version() -> Slice {
-    static VERSION: LazyLock<String> =
-        LazyLock::new(|| format!("{} wasmer {}", crate::VERSION, wasmer_compiler::VERSION));
-    guard_or(EMPTY, || Slice::of(VERSION.as_bytes()))
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| format!("{} wasmer {}", VERSION, wasmer_compiler::VERSION));
+    guard_or(EMPTY, || Slice::of(TEXT.as_bytes()))
 }
 
 /// See the header.
@@ -21,7 +24,7 @@ pub unsafe extern "C" fn rust_wasm_options_init(options: *mut Options) -> *mut E
     guard(|| {
         // SAFETY: the header's contract.
         let out = unsafe { output(options)? };
-        let defaults = crate::Options::from_env()?;
+        let defaults = crate::options::Options::from_env()?;
         let deadline = defaults.call_deadline.map_or(0, |it| it.as_nanos());
         let cache_dir = defaults.cache_dir.as_deref();
         out.write(Options {
@@ -41,12 +44,12 @@ pub unsafe extern "C" fn rust_wasm_options_init(options: *mut Options) -> *mut E
 pub extern "C" fn rust_wasm_take_warning() -> Slice {
     static WARNING: OnceLock<String> = OnceLock::new();
     guard_or(EMPTY, || {
-        crate::take_warning().map_or(EMPTY, |it| Slice::of(WARNING.get_or_init(|| it).as_bytes()))
+        take_warning().map_or(EMPTY, |it| Slice::of(WARNING.get_or_init(|| it).as_bytes()))
     })
 }
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn rust_wasm_warm() -> *mut Error {
-    guard(crate::warm)
+    guard(warm)
 }

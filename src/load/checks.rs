@@ -10,15 +10,15 @@ use wasmer_types::{
     GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, SignatureIndex, Type,
 };
 
-use crate::run::interrupt::FLAGS;
-use crate::run::references;
+use crate::load::flags::FLAGS;
+use crate::load::reduced;
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {
     /// Per local function: whether it calls others. One that does not is bounded by
     /// its loops, so its entry needs no check.
     calls: Vec<bool>,
-    /// See [`references::is_reference`].
+    /// See [`reduced::is_reference`].
     references: bool,
     globals: OnceLock<Globals>,
 }
@@ -59,7 +59,7 @@ fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
                     for operator in body.get_operators_reader()? {
                         let operator = operator?;
                         this_calls |= is_call(&operator);
-                        references |= references::is_reference(&operator);
+                        references |= reduced::is_reference(&operator);
                     }
                     Ok(())
                 };
@@ -135,10 +135,10 @@ impl ModuleMiddleware for InterruptChecks {
         // Each frame of a backtrace would have a copy.
         info.name = None;
         if !self.references {
-            references::mark(info);
+            reduced::mark(info);
         }
 
-        // `interrupt::flags_index` counts on these, in this order, at the end.
+        // `flags_index` counts on these, in this order, at the end.
         let mut add = || {
             let index = info
                 .globals

@@ -54,8 +54,9 @@ pub(crate) fn for_compiling(bytecode: &[u8]) -> Result<Engine> {
 
 #[cfg(not(feature = "cranelift"))]
 pub(crate) fn for_compiling(_bytecode: &[u8]) -> Result<Engine> {
-    Err(crate::Error::new(
-        crate::Code::Incompatible,
+    use crate::error::{Code, Error};
+    Err(Error::new(
+        Code::Incompatible,
         "this build has no compiler and runs precompiled modules only",
     ))
 }

@@ -8,7 +8,6 @@ use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{FunctionType, ImportIndex, ModuleInfo};
 
 use crate::error::{Code, Error, Result};
-use crate::run::arch;
 
 /// A function that the module imports.
 #[derive(Clone, Debug)]
@@ -19,8 +18,6 @@ pub struct Import {
     pub name: String,
     /// Its type.
     pub ty: FunctionType,
-    /// See [`crate::run::arch::stack_words`].
-    pub(crate) stack_words: usize,
     /// The next import of the same name.
     pub(crate) twin: Option<u32>,
 }
@@ -89,7 +86,6 @@ pub(crate) fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
                 imports.push(Import {
                     module: key.module.clone(),
                     name: key.field.clone(),
-                    stack_words: arch::stack_words(ty.params()),
                     ty: ty.clone(),
                     twin: None,
                 });

@@ -8,7 +8,7 @@ use wasmer_types::{
 };
 
 use crate::error::{Code, Error, Result};
-use crate::run::memory::{Image, Segment};
+use crate::load::image::{Image, Segment};
 
 /// The memory's contents.
 ///

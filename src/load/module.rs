@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use hashbrown::HashSet;
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
 use wasmer_types::{
     CompileError, ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets,
@@ -12,15 +13,14 @@ use wasmer_types::{
 use crate::error::{Code, Error, Result, contain};
 use crate::load::cache;
 use crate::load::engine;
+use crate::load::image::Image;
 use crate::load::imports::{Import, ImportIndexes, function_imports};
 use crate::load::initial::{evaluate, initial_globals, initial_image};
 use crate::load::names::{self, FunctionNames, NameSource};
+use crate::load::reduced::Reduced;
 use crate::load::serialize::{self, BytecodeId};
 use crate::options::Options;
-use crate::run::memory::Image;
-use crate::run::references::Reduced;
 use crate::run::signals;
-use hashbrown::HashSet;
 
 /// A compiled module. Cheap to clone; usable from any thread.
 #[derive(Clone)]

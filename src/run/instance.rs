@@ -21,14 +21,15 @@ use wasmer_vm::{
 };
 
 use crate::error::{Code, Error, Result};
+use crate::load::flags::flags_index;
 use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::arch::import_stub;
 use crate::run::interrupt;
 use crate::run::libcalls;
 use crate::run::memory::GuestMemory;
-use crate::run::references::{Elements, fill_tables};
 use crate::run::stack::{Callee, HostBinding};
+use crate::run::tables::{Elements, fill_tables};
 
 /// One instance and the store that holds its memory and tables.
 pub(crate) struct Instance {
@@ -206,7 +207,7 @@ impl Instance {
 
     /// The flags of the interrupt checks.
     pub(crate) fn interrupt_flags(&self, module: &Module) -> *const interrupt::Flags {
-        let Some(index) = interrupt::flags_index(module.info()) else {
+        let Some(index) = flags_index(module.info()) else {
             return std::ptr::null();
         };
         let offset = self.instance.vmoffsets().vmctx_vmglobal_definition(index);

@@ -10,18 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use wasmer_types::entity::EntityRef as _;
-use wasmer_types::{LocalGlobalIndex, ModuleInfo};
-
 use crate::error::{Code, Error, Result};
+use crate::load::flags::FLAGS;
 
 /// The deadline's value while no call runs.
 const IDLE: u64 = u64::MAX;
 /// The deadline's value once the watchdog has stopped the call.
 const FIRED: u64 = u64::MAX - 1;
-
-/// How many flags an instance has.
-pub(crate) const FLAGS: u32 = 8;
 
 /// The flags of an instance: globals, which lie one after the other.
 pub(crate) type Flags = [FlagGlobal; FLAGS as usize];
@@ -31,15 +26,6 @@ pub(crate) type Flags = [FlagGlobal; FLAGS as usize];
 pub(crate) struct FlagGlobal(AtomicU32);
 
 const _: () = assert!(size_of::<FlagGlobal>() == size_of::<wasmer_vm::VMGlobalDefinition>());
-
-/// The first flag among the local globals of a module that `checks` has prepared: it
-/// appends the flags and one global more.
-pub(crate) fn flags_index(info: &ModuleInfo) -> Option<LocalGlobalIndex> {
-    let locals = info.globals.len().checked_sub(info.num_imported_globals)?;
-    locals
-        .checked_sub(FLAGS as usize + 1)
-        .map(LocalGlobalIndex::new)
-}
 
 /// The interrupt side of one VM, usable from any thread.
 pub(crate) struct Interrupt {

@@ -1,14 +1,16 @@
 //! What happens while a plugin runs. Nothing here compiles.
 //!
+//! From the top down; `call` and `vm` still need each other, and so do `stack` and those
+//! beside it:
+//!
 //! | file | what lives there |
 //! |---|---|
-//! | `vm` | a VM: its life, its limits, its host functions |
-//! | `instance`, `references`, `memory` | its store, its tables, its linear memory |
-//! | `call` | its exported functions: finding and calling them |
-//! | `stack`, `arch`, `libcalls` | entering the guest; what leaves it for the host and for wasmer |
-//! | `signals` | whose fault is whose, beside the proxy's handlers and V8's |
-//! | `interrupt`, `trap` | stopping a guest; what it did wrong |
-//! | `backtrace` | where it was; `readable`, `cplusplus`, `work`: what its functions are called, in bounded work |
+//! | `vm`, `call` | a VM: its life, its limits, its host functions; its exported functions |
+//! | `instance` | its store |
+//! | `tables`, `memory`, `interrupt` | its tables, its linear memory, stopping it |
+//! | `stack`, `arch`, `libcalls`, `trap` | entering the guest; what leaves it for the host and for wasmer; what it did wrong |
+//! | `backtrace` | where that was, in bounded work |
+//! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
 
 use crate::error::{Result, contain};
 use crate::load::engine::fingerprint;
@@ -19,7 +21,6 @@ pub(crate) mod arch;
 pub(crate) mod backtrace;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod call;
-pub(crate) mod cplusplus;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod instance;
 #[expect(unsafe_code, reason = "flags that compiled code reads; a signal mask")]
@@ -28,18 +29,16 @@ pub(crate) mod interrupt;
 pub(crate) mod libcalls;
 #[expect(unsafe_code, reason = "mappings")]
 pub(crate) mod memory;
-pub(crate) mod readable;
-#[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
-pub(crate) mod references;
 #[expect(unsafe_code, reason = "signal handlers")]
 pub(crate) mod signals;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod stack;
+#[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
+pub(crate) mod tables;
 #[expect(unsafe_code, reason = "raises traps from the calling path")]
 pub(crate) mod trap;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod vm;
-pub(crate) mod work;
 
 /// Does the process's first-time work: signal handlers, CPU detection, and this
 /// thread's guest stack. Later loads and calls find it done. Idempotent.

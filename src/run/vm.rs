@@ -17,6 +17,7 @@ use wasmer_vm::VMMemoryDefinition;
 use crate::error::{Code, Error, Result, contain, list};
 use crate::load::module::Module;
 use crate::options::Options;
+use crate::run::arch;
 use crate::run::call::{Funcs, RawFunc};
 use crate::run::instance::Instance;
 use crate::run::interrupt::{self, Interrupt};
@@ -212,7 +213,7 @@ impl Vm {
                     function,
                     data,
                     state: self.0.state.get(),
-                    stack_words: wanted.stack_words,
+                    stack_words: arch::stack_words(wanted.ty.params()),
                 });
             }
             next = wanted.twin;

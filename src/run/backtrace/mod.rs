@@ -3,6 +3,10 @@
 //! Both are of the guest's making, so both are bounded, in work and not in time: how many
 //! frames are looked at, what may be spent on names, and how long the text may be.
 
+mod cplusplus;
+mod readable;
+mod work;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -13,8 +17,8 @@ use wasmer_types::{FrameInfo, TrapCode};
 use wasmer_vm::Trap;
 
 use crate::load::module::Module;
-use crate::run::readable::readable;
-use crate::run::work::Work;
+use readable::readable;
+use work::Work;
 
 /// How many frames of the stack are looked at: a millisecond's worth.
 const MAX_FRAMES: usize = 8192;

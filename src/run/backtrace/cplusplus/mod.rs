@@ -10,7 +10,7 @@ mod names;
 mod tables;
 mod types;
 
-use crate::run::work::Work;
+use super::work::Work;
 use names::Name;
 
 /// Deeper names stay mangled.
@@ -18,7 +18,7 @@ const MAX_DEPTH: u32 = 64;
 
 /// The name as its author wrote it; `None` if it is not one of C++, or not known here, or
 /// dearer than the work that is left.
-pub(crate) fn demangle(name: &str, work: &mut Work) -> Option<String> {
+pub(super) fn demangle(name: &str, work: &mut Work) -> Option<String> {
     let mangled = name.strip_prefix("_Z")?;
     let mut parser = Parser {
         rest: mangled.as_bytes(),

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::run::cplusplus;
-use crate::run::work::{MAX_NAME, Work};
+use super::cplusplus;
+use super::work::{MAX_NAME, Work};
 
 /// The longest name that is tried.
 const MAX_MANGLED: usize = 2048;
@@ -11,7 +11,7 @@ const MAX_MANGLED: usize = 2048;
 /// The name as its author wrote it, Rust's hash dropped. Names come from plugins: a mangled
 /// one can expand without bound, and a plain one can be anything. What costs too much is
 /// shown as it is.
-pub(crate) fn readable(name: &[u8], work: &mut Work) -> String {
+pub(super) fn readable(name: &[u8], work: &mut Work) -> String {
     let start = &name[..name.len().min(MAX_NAME)];
     let mangled = str::from_utf8(name.get(..MAX_MANGLED).map_or(name, |_| b""));
     let text = match mangled {

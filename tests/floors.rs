@@ -1,0 +1,144 @@
+//! The house of `src/` has floors: a file uses what lies below it, never above.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top down. Files of one floor do not use each other, but where they are joined
+/// by a `+`: those still need each other. A folder without an entry for its files is one.
+const FLOORS: &[&[&str]] = &[
+    &["lib"],
+    &["ffi"],
+    // While a plugin runs.
+    &["run/mod"],
+    &["run/vm+run/call"],
+    &["run/instance"],
+    &["run/tables", "run/memory", "run/interrupt"],
+    &["run/stack+run/arch+run/libcalls+run/trap"],
+    &["run/backtrace"],
+    // Once, when it is loaded.
+    &["load/mod"],
+    &["load/module"],
+    &["load/cache"],
+    &["load/serialize"],
+    &["load/engine"],
+    &["load/checks", "load/imports", "load/initial", "load/names"],
+    &["load/image", "load/flags", "load/reduced"],
+    // What all may use.
+    &["options", "signature", "variables"],
+    &["limits"],
+    &["error"],
+    // Of the process, so that loading sees to them too: before a neighbour has its own.
+    &["run/signals"],
+];
+
+/// The longest file of this project's own code, in lines.
+const MAX_LINES: usize = 400;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Where a unit stands, and with which it is joined.
+fn places() -> BTreeMap<&'static str, (usize, &'static str)> {
+    let mut places = BTreeMap::new();
+    for (floor, groups) in FLOORS.iter().enumerate() {
+        for group in *groups {
+            for unit in group.split('+') {
+                let twice = places.insert(unit, (floor, *group));
+                assert!(twice.is_none(), "{unit} stands twice");
+            }
+        }
+    }
+    places
+}
+
+/// The unit of a path such as `run/stack/parked`: the first part of it with a place, or
+/// else what its folder's own file has.
+fn unit<'a>(path: &str, places: &BTreeMap<&'a str, (usize, &'a str)>) -> Option<&'a str> {
+    let find = |path: &str| places.get_key_value(path).map(|it| *it.0);
+    let ends = path.match_indices('/').map(|it| it.0).chain([path.len()]);
+    let own = || find(&format!("{}/mod", path.split('/').next()?));
+    ends.filter_map(|end| find(&path[..end]))
+        .next()
+        .or_else(own)
+}
+
+/// What a file names that begins with `crate::`, as `run/call/RawFunc`.
+fn used(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    let lines = code.lines().filter(|it| !it.trim_start().starts_with("//"));
+    let code: String = lines.flat_map(|it| [it, "\n"]).collect();
+    for (at, word) in code.match_indices("crate::") {
+        let rest = &code[at + word.len()..];
+        let end = rest.find(|it: char| !it.is_ascii_alphanumeric() && it != '_' && it != ':');
+        paths.push(rest[..end.unwrap_or(rest.len())].replace("::", "/"));
+    }
+    paths
+}
+
+#[test]
+fn every_file_uses_what_lies_below_it() {
+    let places = places();
+    let source = root().join("src");
+    let mut seen = Vec::new();
+    let mut wrong = Vec::new();
+    for file in files(&source) {
+        let name = file
+            .strip_prefix(&source)
+            .expect("below")
+            .with_extension("");
+        let name = name.to_str().expect("text").to_owned();
+        let here = unit(&name, &places).unwrap_or_else(|| panic!("{name} has no floor"));
+        seen.push(here);
+        let (floor, group) = places[here];
+        for path in used(&fs::read_to_string(&file).expect("text")) {
+            // What the crate shows to all is named by its own files where it lives.
+            let there = unit(&path, &places).unwrap_or("lib");
+            let (other_floor, other_group) = places[there];
+            if there != here && other_floor <= floor && other_group != group {
+                wrong.push(format!("{name} uses {path}, which is not below it"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for unit in places.keys() {
+        assert!(seen.contains(unit), "{unit} has a floor, but is not there");
+    }
+}
+
+#[test]
+fn files_are_found_by_their_paths() {
+    let places = places();
+    let unit = |path| unit(path, &places);
+    assert_eq!(unit("run/stack/parked"), Some("run/stack"));
+    assert_eq!(unit("run/warm"), Some("run/mod"));
+    assert_eq!(unit("error"), Some("error"));
+    assert_eq!(unit("error/Error"), Some("error"));
+    assert_eq!(unit("Error"), None);
+    let code = "use crate::run::stack::{self};\n// crate::not\nlet x = crate::warm();";
+    assert_eq!(used(code), ["run/stack/", "warm"]);
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read() {
+    for folder in ["src", "cpp"] {
+        for file in files(&root().join(folder)) {
+            let lines = fs::read_to_string(&file).expect("text").lines().count();
+            assert!(lines <= MAX_LINES, "{}: {lines} lines", file.display());
+        }
+    }
+}
