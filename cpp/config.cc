@@ -19,7 +19,13 @@ public:
   std::string name() const override { return "envoy.wasm.runtime.rust"; }
 };
 
-REGISTER_FACTORY(RustRuntimeFactory, WasmRuntimeFactory);
+namespace {
+
+// Not REGISTER_FACTORY: outside of Envoy's own targets, which define
+// ENVOY_STATIC_EXTENSION_REGISTRATION, that makes a function that somebody would have to call.
+const Registry::RegisterFactory<RustRuntimeFactory, WasmRuntimeFactory> registration;
+
+} // namespace
 
 } // namespace Wasm
 } // namespace Common

@@ -187,12 +187,59 @@ def test_example_names_patches_that_exist(example):
     assert set(named) <= {patch.name for patch in PATCHES}
 
 
-@pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_factory_compiles(compiler):
+def compile_with_mirrors(compiler, *arguments):
     includes = ["tests/cpp/envoy_mirror", "tests/cpp/mirror", "cpp"]
-    flags = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
-    command = [compiler, *flags, *(f"-I{ROOT / folder}" for folder in includes), ROOT / "cpp/config.cc"]
+    flags = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    command = [compiler, *flags, *(f"-I{ROOT / folder}" for folder in includes), *arguments]
     subprocess.run(command, check=True)
+
+
+def output_of(program):
+    return subprocess.run([program], capture_output=True, text=True, check=True).stdout
+
+
+# What registry_probe.cc prints with the registry.h of Envoy 1.37-dev.
+REGISTRY = """\
+macro: {macro}
+macro, forced: 1
+object: 1
+nobody: 0
+twice: Double registration for name: 'by object'
+"""
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("is_envoys_own_target", [False, True])
+def test_registry_mirror_registers_as_envoys_does(compiler, is_envoys_own_target, tmp_path):
+    """Envoy defines the macro for its own targets alone; cpp/config.cc is not among them."""
+    define = ["-DENVOY_STATIC_EXTENSION_REGISTRATION"] if is_envoys_own_target else []
+    program = tmp_path / "probe"
+    compile_with_mirrors(compiler, *define, ROOT / "tests/cpp/registry_probe.cc", "-o", program)
+    assert output_of(program) == REGISTRY.format(macro=int(is_envoys_own_target))
+
+
+FIND_THE_FACTORY = """
+#include <iostream>
+#include "envoy/registry/registry.h"
+#include "source/extensions/common/wasm/wasm_runtime_factory.h"
+int main() {
+  using Envoy::Extensions::Common::Wasm::WasmRuntimeFactory;
+  auto* factory =
+      Envoy::Registry::FactoryRegistry<WasmRuntimeFactory>::getFactory("envoy.wasm.runtime.rust");
+  std::cout << (factory ? factory->createWasmVm()->getEngineName() : "not registered");
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_factory_registers_where_it_is_linked(compiler, tmp_path):
+    """Compiled as a plain cc_library compiles it. factory_test.cc does more, with the real registry."""
+    (tmp_path / "main.cc").write_text(FIND_THE_FACTORY)
+    sources = [tmp_path / "main.cc", ROOT / "cpp/config.cc", ROOT / "cpp/rust_vm.cc"]
+    archive = ROOT / "target/release/librust_wasm_prelinked.a"
+    program = tmp_path / "program"
+    compile_with_mirrors(compiler, *sources, archive, "-lpthread", "-ldl", "-lm", "-o", program)
+    assert output_of(program) == "rust"
 
 
 def test_stock_envoy_accepts_the_example_configuration(tmp_path):

@@ -1,16 +1,39 @@
-// The declarations of Envoy's registry that cpp/config.cc uses, in Envoy's words where it must be.
+// The part of Envoy's registry that cpp/config.cc and its test use. It behaves as Envoy's does, the
+// macro above all, which registers only under ENVOY_STATIC_EXTENSION_REGISTRATION.
+// registry_probe.cc compares the two.
 #pragma once
 
+#include <map>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace Envoy {
 namespace Registry {
 
-template <class Base> struct FactoryRegistry { static inline Base* registered = nullptr; };
+template <class Base> class FactoryRegistry {
+public:
+  static void registerFactory(Base& factory, std::string_view name) {
+    if (!factories().emplace(name, &factory).second) {
+      throw std::invalid_argument("Double registration for name: '" + std::string(name) + "'");
+    }
+  }
+
+  static Base* getFactory(std::string_view name) {
+    const auto found = factories().find(name);
+    return found == factories().end() ? nullptr : found->second;
+  }
+
+private:
+  static std::map<std::string, Base*, std::less<>>& factories() {
+    static std::map<std::string, Base*, std::less<>> factories;
+    return factories;
+  }
+};
 
 template <class T, class Base> class RegisterFactory {
 public:
-  RegisterFactory() { FactoryRegistry<Base>::registered = &instance_; }
+  RegisterFactory() { FactoryRegistry<Base>::registerFactory(instance_, instance_.name()); }
 
 private:
   T instance_{};
@@ -19,6 +42,15 @@ private:
 } // namespace Registry
 } // namespace Envoy
 
+#ifdef ENVOY_STATIC_EXTENSION_REGISTRATION
 #define REGISTER_FACTORY(FACTORY, BASE)                                                            \
   [[maybe_unused]] void forceRegister##FACTORY() {}                                                \
   static Envoy::Registry::RegisterFactory<FACTORY, BASE> FACTORY##_registered
+#else
+#define REGISTER_FACTORY(FACTORY, BASE)                                                            \
+  [[maybe_unused]] void forceRegister##FACTORY() {                                                 \
+    [[maybe_unused]] static auto registered =                                                      \
+        new Envoy::Registry::RegisterFactory<FACTORY, BASE>();                                     \
+  }                                                                                                \
+  static_assert(true)
+#endif
