@@ -19,10 +19,7 @@ use wasmer_types::VMBuiltinFunctionIndex;
 use wasmer_vm::{VMContext, VMInstance};
 
 use crate::run::arch::library_stub;
-
-/// What is kept for library functions; walking a stack with an exception in flight
-/// needs some 20 KiB.
-pub(crate) const RESERVE: usize = 64 << 10;
+use crate::run::guest_stack;
 
 const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
@@ -38,32 +35,6 @@ const STACK_BYTES_PER_COST: usize = 256;
 thread_local! {
     /// What the running outermost call has spent on exceptions.
     static SPENT: Cell<usize> = const { Cell::new(0) };
-
-    static STACK: Cell<GuestStack> = const { Cell::new(GuestStack { top: 0, reserve_top: 0 }) };
-}
-
-/// The guest's part of the current guest stack, and below it the reserve.
-#[derive(Clone, Copy)]
-pub(crate) struct GuestStack {
-    top: usize,
-    reserve_top: usize,
-}
-
-/// Declares a guest stack current, of which the guest may use `size` bytes below `sp`.
-pub(crate) fn set_stack(sp: usize, size: usize) {
-    STACK.set(GuestStack {
-        top: sp,
-        reserve_top: sp.saturating_sub(size),
-    });
-}
-
-/// The current guest stack, for [`restore`].
-pub(crate) fn current() -> GuestStack {
-    STACK.get()
-}
-
-pub(crate) fn restore(stack: GuestStack) {
-    STACK.set(stack);
 }
 
 /// Sets what has been spent on exceptions; returns what it was.
@@ -105,7 +76,7 @@ unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) ->
     const INDEX: usize =
         VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
     let here = 0_u8;
-    let in_use = STACK.get().top.saturating_sub((&raw const here).addr());
+    let in_use = guest_stack::in_use((&raw const here).addr());
     SPENT.set(SPENT.get() + EXCEPTION_COST + in_use / STACK_BYTES_PER_COST);
     // SAFETY: as for `raise_no_room`; and the stub passes on to a function of this type.
     unsafe {
@@ -120,12 +91,7 @@ unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) ->
 
 /// Whether a library function may start at this stack pointer.
 pub(crate) extern "C" fn has_room(sp: usize) -> bool {
-    room(sp) > 0
-}
-
-/// How many bytes of the current guest stack are left to the guest below `sp`.
-pub(crate) fn room(sp: usize) -> usize {
-    sp.saturating_sub(STACK.get().reserve_top)
+    guest_stack::room(sp) > 0
 }
 
 /// The payload of a trap raised here. It has no size, so that boxing it does not

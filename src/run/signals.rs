@@ -8,14 +8,18 @@
 //! found and is gone for good. V8's next fault, such as any guest's memory access out of
 //! bounds, then kills the process.
 //!
-//! So whenever a VM starts, wasmer's handler is put in front again, and what stood
-//! there joins a chain, which [`pass_on`], wasmer's next handler, goes through from the
-//! newest to the oldest.
+//! So whenever a VM starts, our handler is put in front again, and what stood there joins
+//! a chain, which [`pass_on`] goes through from the newest to the oldest.
+//!
+//! Ours asks wasmer's only about faults on a guest stack. Where there is no neighbour, all
+//! others go to the proxy's handler as if the kernel had called it: proxies follow frame
+//! pointers to print the stack, and would stop at a frame of ours.
 //!
 //! What cannot be mended from here: V8 starts after our last VM did, and then one of
 //! our guests overflows its stack or leaves its memory. The trap is reported as ever,
 //! but V8 has lost its handler.
 
+use std::arch::naked_asm;
 use std::cell::Cell;
 use std::mem::{transmute, zeroed};
 use std::ptr;
@@ -23,6 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use libc::{c_int, c_void, siginfo_t};
+
+use crate::run::guest_stack;
 
 /// Makes guest faults traps. To be called before any guest code runs, and again
 /// whenever another handler may have been installed.
@@ -34,7 +40,7 @@ pub(crate) fn install() {
     let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let is_first = chains()
         .iter()
-        .all(|it| it.front.load(Ordering::Relaxed) == 0);
+        .all(|it| it.wasmer.load(Ordering::Relaxed) == 0);
     if is_first {
         for chain in chains() {
             let found = Handler::of(&action_of(chain.signal));
@@ -46,7 +52,7 @@ pub(crate) fn install() {
     for chain in chains() {
         let action = action_of(chain.signal);
         if is_first {
-            chain.front.store(action.sa_sigaction, Ordering::Relaxed);
+            chain.wasmer.store(action.sa_sigaction, Ordering::Relaxed);
         }
         if is_first || !chain.is_in_front() && chain.add(Handler::of(&action)) {
             chain.generation.fetch_add(1, Ordering::Relaxed);
@@ -62,8 +68,8 @@ const MAX_HANDLERS: usize = 8;
 struct Chain {
     signal: c_int,
     /// wasmer's handler; 0 before it is installed.
-    front: AtomicUsize,
-    /// How often it was put in front.
+    wasmer: AtomicUsize,
+    /// How often ours was put in front.
     generation: AtomicUsize,
     /// As `Handler`s: first the one found at the beginning, which stays, then
     /// neighbours, the oldest first. 0 where there is none.
@@ -87,7 +93,7 @@ impl Chain {
     const fn new(signal: c_int) -> Self {
         Self {
             signal,
-            front: AtomicUsize::new(0),
+            wasmer: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             handlers: [const { AtomicUsize::new(0) }; MAX_HANDLERS],
         }
@@ -106,13 +112,18 @@ impl Chain {
     }
 
     fn is_in_front(&self) -> bool {
-        let front = self.front.load(Ordering::Relaxed);
-        front != 0 && front == action_of(self.signal).sa_sigaction
+        self.wasmer.load(Ordering::Relaxed) != 0
+            && signal_entry as *const () as usize == action_of(self.signal).sa_sigaction
     }
 
     fn put_in_front(&self) {
-        let front = self.front.load(Ordering::Relaxed);
-        set_handler(self.signal, front, self.generation.load(Ordering::Relaxed));
+        let generation = self.generation.load(Ordering::Relaxed);
+        set_handler(self.signal, signal_entry as *const () as usize, generation);
+    }
+
+    fn has_neighbours(&self) -> bool {
+        let mut neighbours = self.handlers[1..].iter();
+        neighbours.any(|it| it.load(Ordering::Relaxed) != 0)
     }
 }
 
@@ -120,6 +131,91 @@ thread_local! {
     /// While a thread is in a handler of a chain: its place there, else what comes after
     /// the last.
     static ASKING: Cell<usize> = const { Cell::new(MAX_HANDLERS) };
+}
+
+/// The handler that the kernel calls: goes on to another as if that had been called, with
+/// the frame pointer as it was.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn signal_entry(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "sub rsp, 8",
+        "call {choose}",
+        "add rsp, 8",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "pop rbp",
+        "jmp rax",
+        choose = sym choose_handler,
+    )
+}
+
+/// As for x86-64.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn signal_entry(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    naked_asm!(
+        "stp x29, x30, [sp, #-48]!",
+        "mov x29, sp",
+        "stp x0, x1, [sp, #16]",
+        "str x2, [sp, #32]",
+        "bl {choose}",
+        "mov x16, x0",
+        "ldp x0, x1, [sp, #16]",
+        "ldr x2, [sp, #32]",
+        "ldp x29, x30, [sp], #48",
+        "br x16",
+        choose = sym choose_handler,
+    )
+}
+
+/// Which handler is to have a signal: `signal_entry` goes on to it with the same
+/// arguments, on the same frame.
+///
+/// # Safety
+/// To be called from a handler, with its arguments.
+unsafe extern "C" fn choose_handler(
+    signal: c_int,
+    info: *const siginfo_t,
+    context: *const c_void,
+) -> usize {
+    let pass_on = pass_on as *const () as usize;
+    let Some(chain) = chains().iter().find(|it| it.signal == signal) else {
+        return pass_on;
+    };
+    // SAFETY: by contract. Codes up to 0 are of signals that somebody sent, to a thread
+    // that may be anywhere.
+    let may_be_a_guests = unsafe { (*info).si_code > 0 && is_on_guest_stack(context) };
+    let wasmer = chain.wasmer.load(Ordering::Relaxed);
+    if may_be_a_guests && wasmer != 0 {
+        return wasmer;
+    }
+    let proxys = Handler(chain.handlers[0].load(Ordering::Relaxed));
+    if chain.has_neighbours() || proxys.is_default() {
+        return pass_on;
+    }
+    proxys.before_call(signal);
+    proxys.function()
+}
+
+/// Whether the stack pointer is on the thread's guest stack, or just below it.
+///
+/// # Safety
+/// The context is one that the kernel gave to a handler.
+unsafe fn is_on_guest_stack(context: *const c_void) -> bool {
+    // SAFETY: by contract.
+    let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    let sp = machine.gregs[libc::REG_RSP as usize].cast_unsigned();
+    #[cfg(target_arch = "aarch64")]
+    let sp = machine.sp;
+    usize::try_from(sp).is_ok_and(guest_stack::may_be_guests)
 }
 
 /// Offers a fault that is no guest's to the handlers of the chain, the newest first.
@@ -175,6 +271,14 @@ impl Handler {
         [libc::SIG_DFL, libc::SIG_IGN].contains(&self.function())
     }
 
+    /// Does what the kernel does before it calls this handler.
+    fn before_call(self, signal: c_int) {
+        if self.is_default() || self.0 & Self::IS_FOR_ONCE != 0 {
+            // SAFETY: allowed in a signal handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+
     /// Does what the kernel would do if this handler were in front.
     ///
     /// # Safety
@@ -182,9 +286,7 @@ impl Handler {
     unsafe fn call(self, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         // SAFETY: by contract; the types are as the flags say.
         unsafe {
-            if self.is_default() || self.0 & Self::IS_FOR_ONCE != 0 {
-                libc::signal(signal, libc::SIG_DFL);
-            }
+            self.before_call(signal);
             if self.is_default() {
                 // A fault happens again on return, a signal that was sent does not.
                 if (*info).si_code <= 0 {

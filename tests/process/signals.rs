@@ -51,6 +51,15 @@ pub(crate) fn crash() {
     unsafe { std::ptr::without_provenance::<u64>(8).read_volatile() };
 }
 
+const COUNTING: &str = r#"(module
+  (memory 1)
+  (func (export "count") (param i32) (result i32) (local i32)
+    (loop $l
+      (local.set 1 (i32.add (local.get 1) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get 1) (local.get 0))))
+    (local.get 1))
+  (func (export "load") (drop (i32.load (i32.const 65536)))))"#;
+
 const CALLING: &str = r#"(module
   (import "env" "host" (func $host))
   (memory 1)
@@ -242,13 +251,7 @@ fn a_signal_during_guest_code_does_no_harm() {
         &[],
         || {
             install(libc::SIGUSR1, ignore);
-            let guest = Guest::new(
-                r#"(module (func (export "count") (param i32) (result i32) (local i32)
-              (loop $l
-                (local.set 1 (i32.add (local.get 1) (i32.const 1)))
-                (br_if $l (i32.lt_u (local.get 1) (local.get 0))))
-              (local.get 1)))"#,
-            );
+            let guest = Guest::new(COUNTING);
             // SAFETY: plain call.
             let me = unsafe { libc::pthread_self() };
             let done = std::sync::atomic::AtomicBool::new(false);
@@ -267,4 +270,95 @@ fn a_signal_during_guest_code_does_no_harm() {
             });
         },
     );
+}
+
+#[test]
+fn a_fault_signal_that_somebody_sends_is_the_proxys() {
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+    }
+    alone(
+        "signals::a_fault_signal_that_somebody_sends_is_the_proxys",
+        &[],
+        || {
+            install(libc::SIGSEGV, count);
+            let guest = Guest::new(COUNTING);
+            // SAFETY: plain call.
+            let me = unsafe { libc::pthread_self() };
+            let done = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        // SAFETY: that thread waits for this one.
+                        unsafe { libc::pthread_kill(me, libc::SIGSEGV) };
+                        std::thread::yield_now();
+                    }
+                });
+                let mut calls = 0;
+                while calls < 20 || SEEN.load(Ordering::Relaxed) < 20 {
+                    assert_eq!(guest.i32("count", &vals![10_000_000_u32]), 10_000_000);
+                    calls += 1;
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            // Its own faults are traps as ever.
+            guest.fails(Code::Trap, "load", &[]);
+        },
+    );
+}
+
+/// A proxy's handler, which has to find the frame that the kernel made right above its own, and
+/// the interrupted frame pointer in its register: then frame pointers lead from it to what crashed.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+extern "C" fn follow_frame_pointers(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    extern "C" fn examine(frame_pointer: usize, sp: usize, context: *const libc::ucontext_t) {
+        // SAFETY: the kernel's.
+        let interrupted = unsafe { (*context).uc_mcontext.gregs[libc::REG_RBP as usize] };
+        let is_right = interrupted.cast_unsigned() == frame_pointer as u64
+            && sp + size_of::<usize>() == context.addr();
+        // SAFETY: allowed in a signal handler.
+        unsafe { libc::_exit(if is_right { 42 } else { 43 }) }
+    }
+    std::arch::naked_asm!(
+        "mov rdi, rbp",
+        "mov rsi, rsp",
+        "sub rsp, 8",
+        "call {examine}",
+        "ud2",
+        examine = sym examine,
+    )
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn no_frame_stands_between_a_crash_and_the_proxys_handler() {
+    fn is_42(output: &std::process::Output) {
+        assert_eq!(output.status.code(), Some(42), "{}", output.status);
+    }
+    let name = "signals::no_frame_stands_between_a_crash_and_the_proxys_handler";
+    // As Envoy installs its own.
+    let flags = libc::SA_RESETHAND | libc::SA_NODEFER;
+    let start = || {
+        install_with(libc::SIGSEGV, follow_frame_pointers, flags);
+        let guest = Guest::unlinked(CALLING).host("host", crash).link();
+        guest.fails(Code::Trap, "load", &[]);
+        guest
+    };
+    let place = "TEST_CRASH_PLACE";
+    for at in ["outside", "host"] {
+        in_child(
+            name,
+            &[(place, at)],
+            || {
+                let guest = start();
+                match std::env::var(place).as_deref() {
+                    Ok("host") => drop(guest.results("host", &[])),
+                    _ => crash(),
+                }
+            },
+            is_42,
+        );
+    }
 }

@@ -46,7 +46,7 @@ use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
 use crate::error::panic_message;
 use crate::run::arch::{Exit, enter};
-use crate::run::libcalls;
+use crate::run::guest_stack;
 
 use nested::call_nested;
 use parked::{MARGIN, PARKED, park, take_over};
@@ -218,7 +218,7 @@ unsafe fn call_slow(
             // A trap that was asked for before is for the outer call.
             let outer_trap = std::mem::take(&mut (*state).trap_pending);
             let on_top = (*parked).nested == 0 && (*parked).state == state;
-            let outcome = if on_top && libcalls::room(guest_sp) >= guest_stack_bytes / 2 {
+            let outcome = if on_top && guest_stack::room(guest_sp) >= guest_stack_bytes / 2 {
                 reenter(parked, state, callee, values)
             } else {
                 call_nested(parked, state, guest_stack_bytes, callee, values)
@@ -276,17 +276,17 @@ fn flatten(outcome: std::thread::Result<Result<(), Trap>>) -> Outcome {
 
 fn config(guest_stack_bytes: usize) -> VMConfig {
     VMConfig {
-        wasm_stack_size: Some(MARGIN + guest_stack_bytes + libcalls::RESERVE),
+        wasm_stack_size: Some(MARGIN + guest_stack_bytes + guest_stack::RESERVE),
     }
 }
 
-/// Tells `libcalls` of the guest stack that the caller runs on, where the guest's part
+/// Tells `guest_stack` of the guest stack that the caller runs on, where the guest's part
 /// begins after `margin`. Little of it has been used; what has, counts as the guest's.
 #[inline(never)]
 fn declare_stack(guest_stack_bytes: usize, margin: usize) {
     let here = 0_u8;
     let top = (&raw const here).addr().saturating_sub(margin);
-    libcalls::set_stack(top, guest_stack_bytes);
+    guest_stack::set(top, guest_stack_bytes);
 }
 
 /// Base stacks run `catch_traps` and the engine's own library calls

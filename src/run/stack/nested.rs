@@ -10,7 +10,7 @@ use super::{
     CallState, Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten,
 };
 use crate::run::arch::{boot, call_here, leave};
-use crate::run::libcalls;
+use crate::run::guest_stack;
 
 struct NestedCall {
     state: *mut CallState,
@@ -77,7 +77,7 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
         let (callee, values) = ((*call).callee, (*call).values);
         let guest_stack_bytes = (*call).guest_stack_bytes;
         let config = config(guest_stack_bytes);
-        let outer_stack = libcalls::current();
+        let outer_stack = guest_stack::current();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             wasmer_vm::on_host_stack(|| {
                 wasmer_vm::catch_traps(None, &config, move || {
@@ -87,7 +87,7 @@ unsafe extern "C" fn run_nested(call: *mut ()) {
                 })
             })
         }));
-        libcalls::restore(outer_stack);
+        guest_stack::restore(outer_stack);
         (*call).outcome = flatten(outcome);
         leave((*(*call).state).host_sp);
     }
