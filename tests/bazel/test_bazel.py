@@ -259,3 +259,27 @@ def test_examples_have_the_same_build_config():
     texts = {(example / "envoy_build_config/extensions_build_config.bzl").read_text() for example in EXAMPLES}
     assert len(EXAMPLES) == 2
     assert len(texts) == 1
+
+
+def extensions(only):
+    """What the examples' selection makes of Envoy's list, which stands here for ours to choose from."""
+    text = (EXAMPLES[0] / "envoy_build_config/extensions_build_config.bzl").read_text()
+    text = re.sub(r"^load\(.*?^\)$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = text.replace("_ONLY = []", f"_ONLY = {only}")
+    small = re.search(r"^SMALL = (\[.*?^\])$", text, re.DOTALL | re.MULTILINE)[1]
+    names = [*re.findall(r'"(envoy[\w.]+)"', small), "envoy.filters.http.lua"]
+    space = {"_EXTENSIONS": {name: f"//{name}" for name in names}, "_LEGACY_ALWAYSLINK": 1}
+    exec(text, space)  # Starlark, but Python all the same
+    return set(names), set(space["SMALL"]), set(space["EXTENSIONS"])
+
+
+def test_a_small_envoy_has_what_wasm_needs():
+    everything, small, built = extensions("[]")
+    assert built == everything
+    everything, small, built = extensions("SMALL")
+    assert built == small == everything - {"envoy.filters.http.lua"}
+    # The example's filters, and the services that Wasm plugins are.
+    used = re.findall(r"name: (envoy\.filters[\w.]+)", (ROOT / "bazel/example/envoy.yaml").read_text())
+    assert len(used) >= 4
+    assert set(used) <= small
+    assert {"envoy.bootstrap.wasm", "envoy.access_loggers.wasm", "envoy.wasm.runtime.null"} <= small
