@@ -290,9 +290,14 @@ fn a_fault_signal_that_somebody_sends_is_the_proxys() {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
+                        let seen = SEEN.load(Ordering::Relaxed);
                         // SAFETY: that thread waits for this one.
                         unsafe { libc::pthread_kill(me, libc::SIGSEGV) };
-                        std::thread::yield_now();
+                        // One at a time: handlers of faults interrupt themselves, and would
+                        // fill their stack.
+                        while SEEN.load(Ordering::Relaxed) == seen {
+                            std::thread::yield_now();
+                        }
                     }
                 });
                 let mut calls = 0;
