@@ -251,7 +251,7 @@ rust_wasm_error_t* rust_wasm_func_call(const rust_wasm_func_t* func, rust_wasm_v
 // Outside a call it does nothing.
 void rust_wasm_vm_trap(rust_wasm_vm_t* vm, rust_wasm_slice_t message);
 
-// Ends the VM: its running call stops at the next function entry or loop head,
+// Ends the VM: its running call stops at the next check that was compiled in,
 // and that call and all later ones return RUST_WASM_INTERRUPT. May be called from
 // any thread while the VM lives. Affects no other VM.
 void rust_wasm_vm_terminate(const rust_wasm_vm_t* vm);

@@ -1,9 +1,13 @@
 //! The compiler middleware that plants the interrupt checks (see `interrupt`).
+//!
+//! A check stands at each loop head, at the entry of each function that calls others or is
+//! long, after each call that may be of a host function, before each operator whose work has
+//! no bound, and wherever [`MAX_WORK`] may have been done since the last one.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Operator, Parser, Payload};
+use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Catch, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
 use wasmer_types::{
@@ -15,9 +19,9 @@ use crate::load::reduced;
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {
-    /// Per local function: whether it calls others. One that does not is bounded by
-    /// its loops, so its entry needs no check.
-    calls: Vec<bool>,
+    /// Per local function: whether it calls others or is long. What is neither is bounded
+    /// by its loops, so its entry needs no check: it counts as work of its callers.
+    checked_entry: Vec<bool>,
     /// See [`reduced::is_reference`].
     references: bool,
     globals: OnceLock<Globals>,
@@ -33,46 +37,59 @@ struct Globals {
     /// ... and those for which there are too few share the last one, and store to
     /// this global, which costs more.
     fence: u32,
+    /// How many functions are imported: the first ones.
+    imports: u32,
+    /// An imported function may be called by reference.
+    imports_by_reference: bool,
 }
+
+/// How much may be done between two checks, in operators: well below a millisecond, even of
+/// divisions.
+const MAX_WORK: u32 = 30_000;
+
+/// The operators of a function whose entry needs no check, at most. What a call counts as.
+const MAX_LEAF: u32 = 300;
 
 impl InterruptChecks {
     pub(crate) fn new(bytecode: &[u8]) -> Self {
-        let (calls, references) = scan(bytecode);
+        let (checked_entry, references) = scan(bytecode);
         Self {
-            calls,
+            checked_entry,
             references,
             globals: OnceLock::new(),
         }
     }
 }
 
-/// Per function, whether it calls others; and whether any has references. Malformed
+/// Per function, whether its entry is checked; and whether any has references. Malformed
 /// bytecode is the validator's business; what cannot be read is taken to do both.
 fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
-    let mut calls = Vec::new();
+    let mut checked_entry = Vec::new();
     let mut references = false;
     for payload in Parser::new(0).parse_all(bytecode) {
         match payload {
             Ok(Payload::CodeSectionEntry(body)) => {
-                let mut this_calls = false;
+                let mut is_checked = false;
+                let mut operators = 0;
                 let mut read = || -> Result<(), BinaryReaderError> {
                     for operator in body.get_operators_reader()? {
                         let operator = operator?;
-                        this_calls |= is_call(&operator);
+                        operators += 1;
+                        is_checked |= is_call(&operator) || operators > MAX_LEAF;
                         references |= reduced::is_reference(&operator);
                     }
                     Ok(())
                 };
                 if read().is_err() {
-                    (this_calls, references) = (true, true);
+                    (is_checked, references) = (true, true);
                 }
-                calls.push(this_calls);
+                checked_entry.push(is_checked);
             }
             Ok(_) => {}
-            Err(_) => return (calls, true),
+            Err(_) => return (checked_entry, true),
         }
     }
-    (calls, references)
+    (checked_entry, references)
 }
 
 fn is_call(operator: &Operator<'_>) -> bool {
@@ -85,6 +102,30 @@ fn is_call(operator: &Operator<'_>) -> bool {
             | Operator::ReturnCallIndirect { .. }
             | Operator::ReturnCallRef { .. }
     )
+}
+
+/// Operators whose work depends on their operands, or on the depth of the stack.
+fn is_unbounded(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::MemoryCopy { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryGrow { .. }
+            | Operator::MemoryInit { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableInit { .. }
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+    )
+}
+
+/// Whether a table or a reference can hold an imported function.
+fn imports_by_reference(info: &ModuleInfo) -> bool {
+    let active = info.table_initializers.iter().map(|it| &it.elements);
+    let mut elements = active.chain(info.passive_elements.values());
+    elements.any(|it| it.iter().any(|it| it.index() < info.num_imported_functions))
 }
 
 impl fmt::Debug for InterruptChecks {
@@ -153,6 +194,8 @@ impl ModuleMiddleware for InterruptChecks {
         let globals = Globals {
             first_flag,
             fence: add(),
+            imports: u32::try_from(info.num_imported_functions).unwrap_or(u32::MAX),
+            imports_by_reference: self.references || imports_by_reference(info),
         };
         self.globals
             .set(globals)
@@ -168,8 +211,14 @@ impl ModuleMiddleware for InterruptChecks {
                 .globals
                 .get()
                 .expect("transform_module_info comes first"),
-            check_next: self.calls.get(function.index()).copied().unwrap_or(true),
+            check_next: self
+                .checked_entry
+                .get(function.index())
+                .copied()
+                .unwrap_or(true),
             loops: 0,
+            work: 0,
+            labels: vec![Label::default()],
         })
     }
 }
@@ -181,6 +230,109 @@ struct FunctionChecks {
     check_next: bool,
     /// How many loops have begun.
     loops: u32,
+    /// What may have been done since the last check, on any way to here.
+    work: u32,
+    /// Of the blocks around, the function's own first.
+    labels: Vec<Label>,
+}
+
+/// A block that has begun.
+#[derive(Debug, Default)]
+struct Label {
+    /// The work at its beginning, from where an `else` goes on.
+    begin: u32,
+    /// The most work with which something branches to its end.
+    carried: u32,
+}
+
+impl FunctionChecks {
+    /// A flag of its own shows a change. Where only work was done since the last check, there
+    /// was nothing to make the compiler read that flag again, so that it needs the fence.
+    fn plant(&mut self, state: &mut MiddlewareReaderState<'_>, with_fence: bool) {
+        const LAST: u32 = FLAGS - 1;
+        let flag = if with_fence {
+            LAST
+        } else {
+            self.loops.min(LAST)
+        };
+        state.extend([
+            Operator::GlobalGet {
+                global_index: self.globals.first_flag + flag,
+            },
+            Operator::If {
+                blockty: BlockType::Empty,
+            },
+            Operator::Unreachable,
+            Operator::End,
+        ]);
+        if flag == LAST {
+            state.extend([
+                Operator::I32Const { value: 0 },
+                Operator::GlobalSet {
+                    global_index: self.globals.fence,
+                },
+            ]);
+        }
+        self.work = 0;
+    }
+
+    /// Something branches outwards by this many blocks, having done this much.
+    fn carry(&mut self, depth: u32, work: u32) {
+        let label = usize::try_from(depth)
+            .ok()
+            .and_then(|it| self.labels.iter_mut().nth_back(it));
+        if let Some(label) = label {
+            label.carried = label.carried.max(work);
+        }
+    }
+
+    /// Follows the ways that lead from this operator.
+    fn follow(&mut self, operator: &Operator<'_>) {
+        let work = self.work;
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } => self.enter(0),
+            // It may be skipped.
+            Operator::If { .. } => self.enter(work),
+            Operator::TryTable { try_table } => {
+                // Whatever it did until it threw.
+                for catch in &try_table.catches {
+                    let (Catch::One { label, .. }
+                    | Catch::OneRef { label, .. }
+                    | Catch::All { label }
+                    | Catch::AllRef { label }) = catch;
+                    self.carry(*label, MAX_WORK);
+                }
+                self.enter(0);
+            }
+            Operator::Else => {
+                if let Some(label) = self.labels.last_mut() {
+                    label.carried = label.carried.max(work);
+                    self.work = label.begin;
+                }
+            }
+            Operator::End => {
+                let label = self.labels.pop().unwrap_or_default();
+                self.work = work.max(label.carried);
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                self.carry(*relative_depth, work);
+            }
+            Operator::BrTable { targets } => {
+                self.carry(targets.default(), work);
+                for target in targets.targets().flatten() {
+                    self.carry(target, work);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, carried: u32) {
+        self.labels.push(Label {
+            begin: self.work,
+            carried,
+        });
+    }
 }
 
 impl<'a> FunctionMiddleware<'a> for FunctionChecks {
@@ -189,29 +341,20 @@ impl<'a> FunctionMiddleware<'a> for FunctionChecks {
         operator: Operator<'a>,
         state: &mut MiddlewareReaderState<'a>,
     ) -> Result<(), MiddlewareError> {
-        if self.check_next {
-            const LAST: u32 = FLAGS - 1;
-            state.extend([
-                Operator::GlobalGet {
-                    global_index: self.globals.first_flag + self.loops.min(LAST),
-                },
-                Operator::If {
-                    blockty: BlockType::Empty,
-                },
-                Operator::Unreachable,
-                Operator::End,
-            ]);
-            if self.loops >= LAST {
-                state.extend([
-                    Operator::I32Const { value: 0 },
-                    Operator::GlobalSet {
-                        global_index: self.globals.fence,
-                    },
-                ]);
-            }
+        let is_worked_out = self.work >= MAX_WORK;
+        if self.check_next || is_worked_out || is_unbounded(&operator) {
+            self.plant(state, is_worked_out);
         }
-        self.check_next = matches!(operator, Operator::Loop { .. });
-        self.loops += u32::from(self.check_next);
+        let is_loop = matches!(operator, Operator::Loop { .. });
+        let may_call_host = match operator {
+            Operator::Call { function_index } => function_index < self.globals.imports,
+            _ => is_call(&operator) && self.globals.imports_by_reference,
+        };
+        let cost = if is_call(&operator) { MAX_LEAF } else { 1 };
+        self.work = self.work.saturating_add(cost);
+        self.follow(&operator);
+        self.check_next = is_loop || may_call_host;
+        self.loops += u32::from(is_loop);
         state.push_operator(operator);
         Ok(())
     }

@@ -19,7 +19,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Counts changes to what compiled code expects of this runtime, such as the
 /// interrupt checks or the features below.
-const CODE_REVISION: u32 = 2;
+const CODE_REVISION: u32 = 3;
 
 /// The features that V8 and Wasmtime accept by default and guest toolchains use. No
 /// threads, no 64-bit or multiple memories: the host has no use for them.

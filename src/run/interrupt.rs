@@ -1,8 +1,7 @@
 //! Stopping a guest: termination from any thread, and a deadline per call.
 //!
-//! Compiled code reads a flag of its own VM at the entry of every function that
-//! calls others and at every loop head, and traps when it is set. The flag is a
-//! global that is added to the module, so it lies in the instance's own memory, one
+//! Compiled code reads a flag of its own VM wherever `checks` has put that, at every loop
+//! head for one, and traps when it is set. The flag is a global that is added to the module, so it lies in the instance's own memory, one
 //! load away; there are several of it, for the reason given in `checks`. Nothing is
 //! shared between VMs, and no signal is used.
 

@@ -87,7 +87,7 @@ pub type HostFn = *const ();
 pub struct Terminator(Arc<Interrupt>);
 
 impl Terminator {
-    /// Ends the VM: its running call stops at the next function entry or loop head
+    /// Ends the VM: its running call stops at the next check that was compiled in
     /// with [`Code::Interrupt`], and all later calls fail at once.
     pub fn terminate(&self) {
         self.0.terminate();

@@ -23,3 +23,4 @@ mod serialization;
 mod threads;
 mod traps;
 mod vm_limits;
+mod work;
