@@ -45,12 +45,14 @@ pub(crate) fn in_use(sp: usize) -> usize {
 }
 
 /// Whether this stack pointer may be the guest's: on its stack, or so little below that
-/// it may have overflowed. Safe in a signal handler.
+/// it may have overflowed. It may also be another's: wasmer's handler looks closer. Safe in
+/// a signal handler.
 pub(crate) fn may_be_guests(sp: usize) -> bool {
     // What lies on the stack before the guest's part, and who declared it.
     const ABOVE: usize = 128 << 10;
-    // The guard page, and the frame that ran into it.
-    const BELOW: usize = 1 << 20;
+    // wasmer may give a thread a larger stack than it needs, of 64 MiB at most, that another
+    // has left. Below that are the guard page, and the frame that ran into it.
+    const BELOW: usize = 66 << 20;
     let stack = STACK.get();
     let end = stack.reserve_top.saturating_sub(RESERVE + BELOW);
     stack.top != 0 && (end..=stack.top.saturating_add(ABOVE)).contains(&sp)
