@@ -272,9 +272,12 @@ impl Parser<'_> {
         if self.take(b'v') {
             return Some(list);
         }
-        while !matches!(self.peek(), 0 | b'E' | b'.')
-            && !(matches!(self.peek(), b'R' | b'O') && self.second() == b'E')
-        {
+        let is_end = |it: &Self| match it.peek() {
+            0 | b'E' | b'.' => true,
+            b'R' | b'O' => it.second() == b'E',
+            _ => false,
+        };
+        while !is_end(self) {
             let ty = self.ty()?;
             self.append(&mut list, ty)?;
         }
