@@ -30,7 +30,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     // Of the process, so that loading sees to them too: before a neighbour has its own.
     &["run/signals"],
-    &["run/guest_stack"],
+    &["run/guest_stack", "run/code"],
 ];
 
 /// The longest file of this project's own code, in lines.

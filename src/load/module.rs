@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
-use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine};
+use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine, FunctionExtent};
 use wasmer_types::{
     CompileError, ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets,
 };
@@ -20,6 +21,7 @@ use crate::load::names::{self, FunctionNames, NameSource};
 use crate::load::reduced::Reduced;
 use crate::load::serialize::{self, BytecodeId};
 use crate::options::Options;
+use crate::run::code;
 use crate::run::signals;
 
 /// A compiled module. Cheap to clone; usable from any thread.
@@ -28,6 +30,7 @@ pub struct Module(Arc<Inner>);
 
 struct Inner {
     // The order matters: the engine owns the artifact's machine code.
+    _code: Option<code::Registration>,
     artifact: Arc<Artifact>,
     _engine: Engine,
     info: Arc<ModuleInfo>,
@@ -298,6 +301,7 @@ fn finish(
     let globals = initial_globals(&info);
     let reduced = Reduced::new(&info, |it| evaluate(&it.offset_expr, &globals, &info));
     Ok(Module(Arc::new(Inner {
+        _code: extent(&artifact).as_ref().map(code::register),
         reduced,
         artifact,
         _engine: engine,
@@ -312,4 +316,16 @@ fn finish(
         rejection,
         image: OnceLock::new(),
     })))
+}
+
+/// Where the module's functions lie; none if it has none.
+fn extent(artifact: &Artifact) -> Option<Range<usize>> {
+    let extents = artifact.finished_function_extents()?;
+    let start_of = |extent: &FunctionExtent| extent.ptr.0.addr();
+    let start = extents.iter().map(|it| start_of(&it.1)).min()?;
+    let end = extents
+        .iter()
+        .map(|it| start_of(&it.1) + it.1.length)
+        .max()?;
+    Some(start..end)
 }

@@ -8,6 +8,7 @@ pub(crate) const RESERVE: usize = 64 << 10;
 
 thread_local! {
     static STACK: Cell<GuestStack> = const { Cell::new(GuestStack { top: 0, reserve_top: 0 }) };
+    static OVERFLOWED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The guest's part of the current guest stack, and below it the reserve.
@@ -44,16 +45,12 @@ pub(crate) fn in_use(sp: usize) -> usize {
     STACK.get().top.saturating_sub(sp)
 }
 
-/// Whether this stack pointer may be the guest's: on its stack, or so little below that
-/// it may have overflowed. It may also be another's: wasmer's handler looks closer. Safe in
-/// a signal handler.
-pub(crate) fn may_be_guests(sp: usize) -> bool {
-    // What lies on the stack before the guest's part, and who declared it.
-    const ABOVE: usize = 128 << 10;
-    // wasmer may give a thread a larger stack than it needs, of 64 MiB at most, that another
-    // has left. Below that are the guard page, and the frame that ran into it.
-    const BELOW: usize = 66 << 20;
-    let stack = STACK.get();
-    let end = stack.reserve_top.saturating_sub(RESERVE + BELOW);
-    stack.top != 0 && (end..=stack.top.saturating_add(ABOVE)).contains(&sp)
+/// Says what the coming trap was, for a fault that does not tell. Safe in a signal handler.
+pub(crate) fn set_overflow() {
+    OVERFLOWED.set(true);
+}
+
+/// Whether the trap was an overflow though it does not look like one.
+pub(crate) fn take_overflow() -> bool {
+    OVERFLOWED.take()
 }

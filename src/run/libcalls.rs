@@ -12,13 +12,15 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem::forget;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmer_types::VMBuiltinFunctionIndex;
 use wasmer_vm::{VMContext, VMInstance};
 
-use crate::run::arch::library_stub;
+use crate::run::arch::{library_stub, stub_ranges};
+use crate::run::code;
 use crate::run::guest_stack;
 
 const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
@@ -42,8 +44,12 @@ pub(crate) fn replace_spent(spent: usize) -> usize {
     SPENT.replace(spent)
 }
 
-/// The stubs' targets: wasmer's own functions.
+/// The stubs' targets: wasmer's own functions, but for the one that is counted.
 pub(crate) static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
+
+const ALLOC_EXCEPTION: usize =
+    VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
+static ORIGINAL_ALLOC_EXCEPTION: AtomicUsize = AtomicUsize::new(0);
 
 /// Puts the stubs in front of an instance's library functions.
 ///
@@ -64,28 +70,29 @@ pub(crate) unsafe fn guard(instance: &VMInstance) {
             for (target, function) in TARGETS.iter().zip(*table) {
                 target.store(function, Ordering::Relaxed);
             }
+            let counted = counted_alloc_exception as *const () as usize;
+            let original = TARGETS[ALLOC_EXCEPTION].swap(counted, Ordering::Relaxed);
+            ORIGINAL_ALLOC_EXCEPTION.store(original, Ordering::Relaxed);
+            // For good.
+            stub_ranges().iter().map(code::register).for_each(forget);
         });
         *table = STUBS.map(|stub| stub as *const () as usize);
-        let alloc_exception = VMBuiltinFunctionIndex::get_imported_alloc_exception_index();
-        (*table)[alloc_exception.index() as usize] = counted_alloc_exception as *const () as usize;
     }
 }
 
 unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) -> u32 {
     type AllocException = unsafe extern "C" fn(*mut VMContext, u32) -> u32;
-    const INDEX: usize =
-        VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
     let here = 0_u8;
     let in_use = guest_stack::in_use((&raw const here).addr());
     SPENT.set(SPENT.get() + EXCEPTION_COST + in_use / STACK_BYTES_PER_COST);
-    // SAFETY: as for `raise_no_room`; and the stub passes on to a function of this type.
+    // SAFETY: as for `raise_no_room`; and `guard` has put a function of this type there,
+    // before any instance could call.
     unsafe {
         if SPENT.get() > EXCEPTION_BUDGET {
             wasmer_vm::raise_user_trap(Box::new(Refusal::<false>));
         }
-        let stub =
-            std::mem::transmute::<unsafe extern "C" fn(), AllocException>(library_stub::<INDEX>);
-        stub(vmctx, tag)
+        let original = ORIGINAL_ALLOC_EXCEPTION.load(Ordering::Relaxed);
+        std::mem::transmute::<usize, AllocException>(original)(vmctx, tag)
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `stack`, `arch`, `libcalls`, `trap` | entering the guest; what leaves it for the host and for wasmer; what it did wrong |
 //! | `backtrace` | where that was, in bounded work |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
-//! | `guest_stack` | where the guest stack is that a thread runs on |
+//! | `guest_stack`, `code` | where the guest stack is that a thread runs on; where code is whose faults are traps |
 
 use crate::error::{Result, contain};
 use crate::load::engine::fingerprint;
@@ -22,6 +22,7 @@ pub(crate) mod arch;
 pub(crate) mod backtrace;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod call;
+pub(crate) mod code;
 pub(crate) mod guest_stack;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod instance;

@@ -11,7 +11,9 @@
 //! So whenever a VM starts, our handler is put in front again, and what stood there joins
 //! a chain, which [`pass_on`] goes through from the newest to the oldest.
 //!
-//! Ours asks wasmer's only about faults on a guest stack. Where there is no neighbour, all
+//! Ours asks wasmer's only about faults of a module's code, or of the stubs that it calls: a
+//! handler that runs on the interrupted stack may be on a guest's too, and must not be
+//! abandoned with what it has locked. Where there is no neighbour, all
 //! others go to the proxy's handler as if the kernel had called it: proxies follow frame
 //! pointers to print the stack, and would stop at a frame of ours.
 //!
@@ -28,6 +30,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libc::{c_int, c_void, siginfo_t};
 
+use crate::run::code;
 use crate::run::guest_stack;
 
 /// Makes guest faults traps. To be called before any guest code runs, and again
@@ -60,6 +63,9 @@ pub(crate) fn install() {
         }
     }
 }
+
+/// What the kernel gives as the code of a fault of its own.
+const SI_KERNEL: c_int = 0x80;
 
 /// How many handlers a chain may have. Beside a full one, newer ones stay in front.
 const MAX_HANDLERS: usize = 8;
@@ -106,7 +112,21 @@ impl Chain {
         if handler.is_default() || neighbours.iter().any(|it| is(&it, handler.0)) {
             return true;
         }
-        let room = neighbours.iter().find(|it| is(it, 0));
+        // After all others, so that it is asked first. Where one has left, those after it
+        // move down: for a moment a handler may find one of them twice, but never miss it.
+        let mut count = 0;
+        for (place, it) in neighbours.iter().enumerate() {
+            let value = it.load(Ordering::Relaxed);
+            if value == 0 {
+                continue;
+            }
+            if place != count {
+                neighbours[count].store(value, Ordering::Relaxed);
+                it.store(0, Ordering::Relaxed);
+            }
+            count += 1;
+        }
+        let room = neighbours.get(count);
         room.inspect(|it| it.store(handler.0, Ordering::Relaxed))
             .is_some()
     }
@@ -189,11 +209,16 @@ unsafe extern "C" fn choose_handler(
     let Some(chain) = chains().iter().find(|it| it.signal == signal) else {
         return pass_on;
     };
-    // SAFETY: by contract. Codes up to 0 are of signals that somebody sent, to a thread
-    // that may be anywhere.
-    let may_be_a_guests = unsafe { (*info).si_code > 0 && is_on_guest_stack(context) };
+    // SAFETY: by contract.
+    let (si_code, pc) = unsafe { ((*info).si_code, pc(context)) };
     let wasmer = chain.wasmer.load(Ordering::Relaxed);
-    if may_be_a_guests && wasmer != 0 {
+    // Codes up to 0 are of signals that somebody sent, to a thread that may be anywhere.
+    if wasmer != 0 && si_code > 0 && code::contains(pc) {
+        if signal == libc::SIGSEGV && si_code == SI_KERNEL {
+            // A signal came for a handler that runs on the interrupted stack, and found no
+            // room there. It is lost.
+            guest_stack::set_overflow();
+        }
         return wasmer;
     }
     let proxys = Handler(chain.handlers[0].load(Ordering::Relaxed));
@@ -204,18 +229,18 @@ unsafe extern "C" fn choose_handler(
     proxys.function()
 }
 
-/// Whether the stack pointer is on the thread's guest stack, or just below it.
+/// The instruction that was interrupted.
 ///
 /// # Safety
 /// The context is one that the kernel gave to a handler.
-unsafe fn is_on_guest_stack(context: *const c_void) -> bool {
+unsafe fn pc(context: *const c_void) -> usize {
     // SAFETY: by contract.
     let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
     #[cfg(target_arch = "x86_64")]
-    let sp = machine.gregs[libc::REG_RSP as usize].cast_unsigned();
+    let pc = machine.gregs[libc::REG_RIP as usize].cast_unsigned();
     #[cfg(target_arch = "aarch64")]
-    let sp = machine.sp;
-    usize::try_from(sp).is_ok_and(guest_stack::may_be_guests)
+    let pc = machine.pc;
+    usize::try_from(pc).unwrap_or(0)
 }
 
 /// Offers a fault that is no guest's to the handlers of the chain, the newest first.

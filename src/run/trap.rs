@@ -8,6 +8,7 @@ use wasmer_vm::Trap;
 use crate::error::{Code, Error};
 use crate::load::module::Module;
 use crate::run::backtrace::Frames;
+use crate::run::guest_stack;
 use crate::run::libcalls::{NoRoom, TooManyExceptions};
 use crate::run::stack::CallState;
 
@@ -92,7 +93,10 @@ pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
             backtrace: String::new(),
         };
     }
-    let (frames, code) = Frames::of(trap, max_frames);
+    let (frames, mut code) = Frames::of(trap, max_frames);
+    if guest_stack::take_overflow() {
+        code = Some(TrapCode::StackOverflow);
+    }
     let (kind, message) = match code {
         Some(TrapCode::UnreachableCodeReached) => (Kind::Unreachable, "unreachable".into()),
         Some(code) => (Kind::Other, code.message().to_owned()),

@@ -8,6 +8,7 @@ mod support;
 mod child;
 mod environment;
 mod guard;
+mod interrupted;
 mod leaks;
 mod neighbours;
 mod signals;

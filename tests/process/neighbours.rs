@@ -248,3 +248,74 @@ fn that_starts_again_and_again() {
         |output| assert_eq!(output.status.code(), Some(42), "{output:?}"),
     );
 }
+
+/// Neighbours that call the handler that they found, and tell in which order they were asked.
+mod telling {
+    use super::{Mutex, action, c_int, c_void, install, siginfo_t};
+
+    type Arguments = (c_int, *mut siginfo_t, *mut c_void);
+
+    static FOUND: Mutex<Option<libc::sigaction>> = Mutex::new(None);
+    pub(super) static ASKED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+
+    pub(super) fn start(handler: crate::signals::Handler) {
+        *FOUND.lock().expect("one thread") = Some(action(libc::SIGSEGV));
+        install(libc::SIGSEGV, handler);
+    }
+
+    fn ask_next(name: &'static str, (signal, info, context): Arguments) {
+        ASKED.lock().expect("one thread").push(name);
+        let next = FOUND.lock().expect("one thread").expect("started");
+        // SAFETY: a handler with three parameters: the runtime's.
+        unsafe {
+            std::mem::transmute::<usize, crate::signals::Handler>(next.sa_sigaction)(
+                signal, info, context,
+            );
+        }
+    }
+
+    pub(super) extern "C" fn older(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+        ask_next("older", (signal, info, context));
+    }
+
+    pub(super) extern "C" fn newer(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+        ask_next("newer", (signal, info, context));
+    }
+}
+
+/// The proxy's, for which the access is its own.
+extern "C" fn landing(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
+    assert!(lands(context));
+}
+
+/// Not even this access is its own.
+extern "C" fn leaving_at_once(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    // SAFETY: as it was found.
+    unsafe { libc::sigaction(libc::SIGSEGV, &found(), ptr::null_mut()) };
+}
+
+#[test]
+fn the_newest_is_asked_first_after_an_older_one_has_left() {
+    alone(
+        "neighbours::the_newest_is_asked_first_after_an_older_one_has_left",
+        &[],
+        || {
+            let asked = || std::mem::take(&mut *telling::ASKED.lock().expect("one thread"));
+            install(libc::SIGSEGV, landing);
+            let module = trapping();
+            let _first = guest(&module);
+            start(leaving_at_once);
+            let _second = guest(&module);
+            telling::start(telling::older);
+            let _third = guest(&module);
+            // The access is tried again when one has left.
+            assert_eq!(access(), 1);
+            assert_eq!(asked(), ["older", "older"]);
+            telling::start(telling::newer);
+            let last = guest(&module);
+            assert_eq!(access(), 1);
+            assert_eq!(asked(), ["newer", "older"]);
+            trap(&last);
+        },
+    );
+}

@@ -290,6 +290,22 @@ fn vms_may_be_made_and_dropped_inside_a_host_function() {
     assert_eq!(guest.i32("ping", &vals![11_u32]), 24);
 }
 
+/// A thread keeps the stack that it used last, and takes it for a VM that asks for less.
+#[test]
+fn overflow_on_a_stack_that_is_larger_than_asked_for_is_a_trap() {
+    for guest_stack_bytes in [8 << 20, 64 << 10] {
+        let options = Options {
+            guest_stack_bytes,
+            ..Options::default()
+        };
+        let guest = Guest::of(&crate::support::module(PING), &options)
+            .host("host", |n: u32| n)
+            .link();
+        failure(Code::Trap, guest.try_call("overflow", &vals![0_u32]));
+        assert_eq!(guest.i32("ping", &vals![1_u32]), 2);
+    }
+}
+
 #[test]
 fn nested_vms_with_other_stack_sizes() {
     let sizes = [64 << 10, 1 << 20, 256 << 10, 8 << 20];

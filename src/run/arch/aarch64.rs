@@ -49,6 +49,32 @@ macro_rules! restore_frame {
     };
 }
 
+macro_rules! touch_stack {
+    () => {
+        "sub x10, sp, #0x1000
+         ldr xzr, [x10]
+         sub x10, sp, #0x2000
+         ldr xzr, [x10]"
+    };
+}
+
+/// For [`super::stub_ranges`].
+macro_rules! end_label {
+    ($name:literal) => {
+        concat!(
+            ".globl envoy_wasm_runtime_",
+            $name,
+            "_end\n",
+            ".hidden envoy_wasm_runtime_",
+            $name,
+            "_end\n",
+            "envoy_wasm_runtime_",
+            $name,
+            "_end:"
+        )
+    };
+}
+
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn boot(
     host_sp: *mut usize,
@@ -207,9 +233,11 @@ pub(crate) unsafe extern "C" fn import_stub() {
         // A trap was asked for: unwind from the guest stack.
         "5:",
         "mov sp, x29",
+        touch_stack!(),
         "mov x0, x9",
         "bl {raise}",
         "brk #1",
+        end_label!("import_stub"),
         ".cfi_endproc",
         function = const offset_of!(HostBinding, function),
         data = const offset_of!(HostBinding, data),
@@ -226,15 +254,33 @@ pub(crate) unsafe extern "C" fn import_stub() {
 pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
     naked_asm!(
         ".cfi_startproc",
-        "stp x29, x30, [sp, #-80]!",
-        ".cfi_def_cfa_offset 80",
-        ".cfi_offset x29, -80",
-        ".cfi_offset x30, -72",
+        "adrp x9, {targets}",
+        "add x9, x9, :lo12:{targets}",
+        "add x9, x9, #8 * {index}",
+        "b {library_call}",
+        ".cfi_endproc",
+        targets = sym TARGETS,
+        index = const INDEX,
+        library_call = sym library_call,
+    )
+}
+
+/// Goes on to the function that `x9` points to.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn library_call() {
+    naked_asm!(
+        ".cfi_startproc",
+        touch_stack!(),
+        "stp x29, x30, [sp, #-96]!",
+        ".cfi_def_cfa_offset 96",
+        ".cfi_offset x29, -96",
+        ".cfi_offset x30, -88",
         "mov x29, sp",
         "stp x0, x1, [sp, #16]",
         "stp x2, x3, [sp, #32]",
         "stp x4, x5, [sp, #48]",
         "stp x6, x7, [sp, #64]",
+        "str x9, [sp, #80]",
         "mov x0, sp",
         "bl {has_room}",
         "tbz w0, #0, 2f",
@@ -242,23 +288,23 @@ pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
         "ldp x2, x3, [sp, #32]",
         "ldp x4, x5, [sp, #48]",
         "ldp x6, x7, [sp, #64]",
-        "ldp x29, x30, [sp], #80",
+        "ldr x9, [sp, #80]",
+        "ldp x29, x30, [sp], #96",
         ".cfi_remember_state",
         ".cfi_def_cfa sp, 0",
         ".cfi_restore x29",
         ".cfi_restore x30",
-        "adrp x9, {targets}",
-        "add x9, x9, :lo12:{targets}",
-        "ldr x9, [x9, #8 * {index}]",
-        "br x9",
+        // From x16 a function's beginning may be branched to where such branches are checked.
+        "ldr x16, [x9]",
+        "br x16",
         ".cfi_restore_state",
         "2:",
+        touch_stack!(),
         "bl {raise}",
         "brk #1",
+        end_label!("library_call"),
         ".cfi_endproc",
         has_room = sym has_room,
         raise = sym raise_no_room,
-        targets = sym TARGETS,
-        index = const INDEX,
     )
 }

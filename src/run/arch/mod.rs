@@ -9,7 +9,7 @@
 //! | `switch` | leaves this stack, remembering where in `*save`, for the frame at `to` |
 //! | `leave` | leaves this stack for good, for the frame at `to` |
 //! | `import_stub` | what compiled code calls for every import, whatever its type: passes the call on to the host function with `data` in place of the environment, on the host stack. Argument registers go through untouched, stack arguments are copied |
-//! | `library_stub` | calls a library function of wasmer's if there is room ([`crate::run::libcalls`]); all arguments pass through |
+//! | `library_stub`, `library_call` | calls a library function of wasmer's if there is room ([`crate::run::libcalls`]); all arguments pass through |
 //!
 //! `boot`, `enter` and `switch` leave the same frame on the stack that they leave: the
 //! registers that a function preserves, and one word. The stack pointer is then aligned
@@ -21,10 +21,16 @@
 //! stack pointer finds it without waiting for registers that the guest saved and
 //! reloads. It loads no others: the guest has preserved them.
 //!
+//! What compiled code calls may overflow the guest stack, which is a trap only within the
+//! [`stub_ranges`]. So before these call what asks for room, or raises a trap for want of
+//! it, they touch the next 8 KiB of the stack, page by page, of which those use little.
+//!
 //! Unwinding must stop at `enter`, `boot` and `call_here`: a guest's exception that
 //! nobody catches must not be offered to the proxy's handlers. Hence the undefined
 //! return address. Through `import_stub` it may go on, so that a crash in a host
 //! function shows the guest's frames.
+
+use std::ops::Range;
 
 use wasmer_types::Type;
 
@@ -42,6 +48,22 @@ use x86_64 as this;
 compile_error!("src/arch has no context switch for this architecture yet");
 
 pub(crate) use this::{boot, call_here, enter, import_stub, leave, library_stub, switch};
+
+/// Where the stubs lie.
+pub(crate) fn stub_ranges() -> [Range<usize>; 2] {
+    unsafe extern "C" {
+        // Labels at the ends of the stubs.
+        fn envoy_wasm_runtime_import_stub_end();
+        fn envoy_wasm_runtime_library_call_end();
+    }
+    let range = |start: unsafe extern "C" fn(), end: unsafe extern "C" fn()| {
+        start as *const () as usize..end as *const () as usize
+    };
+    [
+        range(import_stub, envoy_wasm_runtime_import_stub_end),
+        range(this::library_call, envoy_wasm_runtime_library_call_end),
+    ]
+}
 
 /// How `enter` ended.
 #[repr(C)]

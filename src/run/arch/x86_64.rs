@@ -40,6 +40,30 @@ macro_rules! restore_frame {
     };
 }
 
+macro_rules! touch_stack {
+    () => {
+        "test [rsp - 0x1000], rsp
+         test [rsp - 0x2000], rsp"
+    };
+}
+
+/// For [`super::stub_ranges`].
+macro_rules! end_label {
+    ($name:literal) => {
+        concat!(
+            ".globl envoy_wasm_runtime_",
+            $name,
+            "_end\n",
+            ".hidden envoy_wasm_runtime_",
+            $name,
+            "_end\n",
+            "envoy_wasm_runtime_",
+            $name,
+            "_end:"
+        )
+    };
+}
+
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn boot(
     host_sp: *mut usize,
@@ -195,9 +219,11 @@ pub(crate) unsafe extern "C" fn import_stub() {
         // A trap was asked for: unwind from the guest stack.
         "5:",
         "lea rsp, [rbp - 16]",
+        touch_stack!(),
         "mov rdi, r10",
         "call {raise}",
         "ud2",
+        end_label!("import_stub"),
         ".cfi_endproc",
         function = const offset_of!(HostBinding, function),
         data = const offset_of!(HostBinding, data),
@@ -214,6 +240,21 @@ pub(crate) unsafe extern "C" fn import_stub() {
 pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
     naked_asm!(
         ".cfi_startproc",
+        "lea r11, [rip + {targets} + 8 * {index}]",
+        "jmp {library_call}",
+        ".cfi_endproc",
+        targets = sym TARGETS,
+        index = const INDEX,
+        library_call = sym library_call,
+    )
+}
+
+/// Goes on to the function that `r11` points to.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn library_call() {
+    naked_asm!(
+        ".cfi_startproc",
+        touch_stack!(),
         "push rbp",
         ".cfi_def_cfa_offset 16",
         ".cfi_offset rbp, -16",
@@ -225,9 +266,13 @@ pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
         "push rcx",
         "push r8",
         "push r9",
+        "push r11",
+        "push r11",
         "mov rdi, rsp",
         "call {has_room}",
         "test al, al",
+        "pop r11",
+        "pop r11",
         "pop r9",
         "pop r8",
         "pop rcx",
@@ -238,15 +283,15 @@ pub(crate) unsafe extern "C" fn library_stub<const INDEX: usize>() {
         "pop rbp",
         ".cfi_remember_state",
         ".cfi_def_cfa rsp, 8",
-        "jmp qword ptr [rip + {targets} + 8 * {index}]",
+        "jmp qword ptr [r11]",
         ".cfi_restore_state",
         "2:",
+        touch_stack!(),
         "call {raise}",
         "ud2",
+        end_label!("library_call"),
         ".cfi_endproc",
         has_room = sym has_room,
         raise = sym raise_no_room,
-        targets = sym TARGETS,
-        index = const INDEX,
     )
 }
