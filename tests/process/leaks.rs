@@ -63,6 +63,38 @@ fn a_stack_that_cannot_be_mapped_is_an_error_that_leaves_the_vm_as_it_was() {
     );
 }
 
+/// The stacks of a guest that nests deeply are not kept for good.
+#[test]
+fn deep_nesting_keeps_few_stacks() {
+    alone("leaks::deep_nesting_keeps_few_stacks", &[], || {
+        let text = r#"(module
+          (import "env" "host" (func $host (param i32) (result i32)))
+          (func (export "nest") (param i32) (result i32)
+            (i32.add (i32.const 1) (call $host (local.get 0)))))"#;
+        let compiled = module(text);
+        let [even, odd] = [0, 1].map(|_| Guest::of(&compiled, &Options::default()));
+        // Each calls the other, which takes a stack of its own.
+        let (to_even, to_odd) = (even.pointer(), odd.pointer());
+        let call = |other: crate::support::GuestPointer| {
+            move |left: u32| match left {
+                0 => 0,
+                _ => other.i32("nest", &vals![left - 1]).expect("no trap"),
+            }
+        };
+        let even = even.host("host", call(to_odd)).link();
+        let _odd = odd.host("host", call(to_even)).link();
+        assert_eq!(even.i32("nest", &vals![1_u32]), 2);
+        let before = mappings();
+        for _ in 0..2 {
+            assert_eq!(even.i32("nest", &vals![60_u32]), 61);
+        }
+        let after = mappings();
+        // Each level has two stacks with a guard page each.
+        assert!(after < before + 25, "mappings: {before} to {after}");
+        assert_eq!(even.i32("nest", &vals![3_u32]), 4);
+    });
+}
+
 /// Memory in use, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("readable");

@@ -1,11 +1,12 @@
 //! Calls on a coroutine of their own: see [`super`].
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use corosensei::stack::Stack as _;
+use corosensei::stack::{DefaultStack, Stack as _};
 use wasmer_types::RawValue;
 
-use super::parked::{OWNER, Parked};
+use super::parked::{OWNER, Parked, ThreadStacks};
 use super::{
     CallState, Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten,
 };
@@ -60,11 +61,30 @@ pub(super) unsafe fn call_nested(
         );
         (*state).host_sp = outer_sp;
         (*parked).nested -= 1;
+        give_back(base, (*parked).nested);
     }
-    let _ = OWNER.try_with(|owner| owner.borrow_mut().spare.push(base));
     match call.started {
         true => call.outcome,
         false => call.outcome.map_err(|fault| before_the_guest(*fault)),
+    }
+}
+
+/// Keeps the stacks of so many levels, and not those of a guest that once nested deeply.
+const KEPT: u32 = 4;
+
+/// To be called at the end of a nested call, with the number of those that still run.
+fn give_back(base: DefaultStack, still_nested: u32) {
+    let keep = |owner: &RefCell<ThreadStacks>| {
+        let ThreadStacks { spare, deepest, .. } = &mut *owner.borrow_mut();
+        *deepest = (*deepest).max(still_nested + 1);
+        if still_nested < KEPT {
+            spare.push(base);
+        }
+        still_nested == 0 && std::mem::take(deepest) > KEPT
+    };
+    if OWNER.try_with(keep).unwrap_or(false) {
+        // The guest stacks, which wasmer keeps for all threads.
+        wasmer_vm::drain_stack_pool();
     }
 }
 

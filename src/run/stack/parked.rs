@@ -43,13 +43,15 @@ thread_local! {
     /// The fast path's view of `OWNER`: null or the thread's parked coroutine. No
     /// destructor, so that reading it is one load.
     pub(super) static PARKED: Cell<*mut Parked> = const { Cell::new(ptr::null_mut()) };
-    pub(super) static OWNER: RefCell<ThreadStacks> = const { RefCell::new(ThreadStacks { parked: None, spare: Vec::new() }) };
+    pub(super) static OWNER: RefCell<ThreadStacks> = const { RefCell::new(ThreadStacks { parked: None, spare: Vec::new(), deepest: 0 }) };
 }
 
 pub(super) struct ThreadStacks {
     parked: Option<Box<Parked>>,
     /// Base stacks for nested calls.
     pub(super) spare: Vec<DefaultStack>,
+    /// How many nested calls there were at once, since there were none.
+    pub(super) deepest: u32,
 }
 
 impl Drop for ThreadStacks {
