@@ -82,8 +82,8 @@ fn guards(stack: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Memory of this size, at a given place or anywhere.
-fn map(place: usize, size: usize) -> &'static mut [u8] {
+/// Memory of this size, anywhere or at a given place, if that is free.
+fn map(place: usize, size: usize) -> Option<&'static mut [u8]> {
     let fixed = if place == 0 {
         0
     } else {
@@ -99,61 +99,78 @@ fn map(place: usize, size: usize) -> &'static mut [u8] {
             -1,
             0,
         );
-        assert_ne!(mapped, libc::MAP_FAILED);
-        std::slice::from_raw_parts_mut(mapped.cast(), size)
+        (mapped != libc::MAP_FAILED).then(|| std::slice::from_raw_parts_mut(mapped.cast(), size))
     }
 }
 
 /// Calls a first guest, and so maps this thread's stacks, with memory right below the guest's.
 /// The system takes the first place from above that is large enough: here a gap that has
 /// room for the signal handlers' stack and the guest's, not for the thread's base stack.
-fn neighbours(options: &Options) -> [&'static [u8]; 2] {
+/// None if another thread got it, or has left another gap above.
+fn neighbours(options: &Options) -> Option<[&'static [u8]; 2]> {
     const SIZE: usize = 1 << 20;
     const GAP: usize = 320 << 10;
     let guest = Guest::with(r#"(module (func (export "f")))"#, options);
+    // Other holes would do as well.
+    for _ in 0..64 {
+        map(0, options.guest_stack_bytes)?;
+    }
     let before = guards(options.guest_stack_bytes);
-    let (low, gap) = map(0, SIZE + GAP).split_at_mut(SIZE);
+    let (low, gap) = map(0, SIZE + GAP)?.split_at_mut(SIZE);
     let gap = gap.as_mut_ptr_range();
     // SAFETY: a part of the mapping, which nobody uses from here on.
     assert_eq!(unsafe { libc::munmap(gap.start.cast(), GAP) }, 0);
     guest.results("f", &[]);
     let stack = guards(options.guest_stack_bytes)
         .into_iter()
-        .find(|it| !before.contains(it) && (gap.start as usize..gap.end as usize).contains(it))
-        .expect("the guest's stack lies in the gap");
-    let rest = map(gap.start as usize, stack - gap.start as usize);
+        .find(|it| !before.contains(it) && (gap.start as usize..gap.end as usize).contains(it))?;
+    let rest = map(gap.start as usize, stack - gap.start as usize)?;
     low.fill(FILL);
     rest.fill(FILL);
-    [low, rest]
+    Some([low, rest])
+}
+
+/// Tries all shapes on this thread, if its guest stack has neighbours.
+fn tries_all_shapes(options: &Options) -> bool {
+    let Some(neighbours) = neighbours(options) else {
+        return false;
+    };
+    for (name, big) in shapes() {
+        println!("{name}");
+        let text = format!("(module {DESCENT} {big})");
+        let guest = Guest::with(&text, options);
+        let overflows = |a: u32, b: u32| match guest.try_call("f", &vals![a, b]) {
+            Ok(_) => false,
+            Err(error) => {
+                assert_eq!(error.message(), "wasm trap: call stack exhausted");
+                true
+            }
+        };
+        let too_deep = least(100_000, |depth| overflows(depth, 0));
+        for a in too_deep.saturating_sub(150)..too_deep + 150 {
+            for b in 0..12 {
+                overflows(a, b);
+            }
+        }
+        let mut bytes = neighbours.into_iter().flatten();
+        assert!(bytes.all(|it| *it == FILL), "{name}");
+    }
+    true
 }
 
 #[test]
 fn no_frame_jumps_over_the_guard_page() {
     alone("guard::no_frame_jumps_over_the_guard_page", &[], || {
-        let options = Options {
-            guest_stack_bytes: 64 << 10,
-            ..Options::default()
-        };
-        let neighbours = neighbours(&options);
-        for (name, big) in shapes() {
-            println!("{name}");
-            let text = format!("(module {DESCENT} {big})");
-            let guest = Guest::with(&text, &options);
-            let overflows = |a: u32, b: u32| match guest.try_call("f", &vals![a, b]) {
-                Ok(_) => false,
-                Err(error) => {
-                    assert_eq!(error.message(), "wasm trap: call stack exhausted");
-                    true
-                }
+        // Each time on a thread without stacks, and with one that is larger than those that are
+        // kept.
+        let tried = (16..40).any(|pages| {
+            let options = Options {
+                guest_stack_bytes: pages * 4096,
+                ..Options::default()
             };
-            let too_deep = least(100_000, |depth| overflows(depth, 0));
-            for a in too_deep.saturating_sub(150)..too_deep + 150 {
-                for b in 0..12 {
-                    overflows(a, b);
-                }
-            }
-            let mut bytes = neighbours.into_iter().flatten();
-            assert!(bytes.all(|it| *it == FILL), "{name}");
-        }
+            let thread = std::thread::spawn(move || tries_all_shapes(&options));
+            thread.join().expect("no panic")
+        });
+        assert!(tried, "no guest's stack lay in the gap");
     });
 }
