@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["load/module"],
     &["load/cache"],
     &["load/serialize"],
-    &["load/engine"],
+    &["load/engine", "load/admission"],
     &["load/checks", "load/imports", "load/initial", "load/names"],
     &["load/image", "load/flags", "load/reduced"],
     // What all may use.

@@ -10,9 +10,7 @@ use std::sync::OnceLock;
 use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Catch, Operator, Parser, Payload};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
-use wasmer_types::{
-    GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, SignatureIndex, Type,
-};
+use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
 
 use crate::load::flags::FLAGS;
 use crate::load::reduced;
@@ -105,7 +103,7 @@ fn is_call(operator: &Operator<'_>) -> bool {
 }
 
 /// Operators whose work depends on their operands, or on the depth of the stack.
-fn is_unbounded(operator: &Operator<'_>) -> bool {
+pub(crate) fn is_unbounded(operator: &Operator<'_>) -> bool {
     matches!(
         operator,
         Operator::MemoryCopy { .. }
@@ -136,38 +134,8 @@ impl fmt::Debug for InterruptChecks {
     }
 }
 
-/// Function tables of fixed size lie in the instance, which compiled code addresses with
-/// 32 bits.
-fn check_tables(info: &ModuleInfo) -> Result<(), MiddlewareError> {
-    const MAX: u64 = 1 << 26;
-    let fixed = info
-        .tables
-        .values()
-        .filter(|it| it.is_fixed_funcref_table());
-    let elements: u64 = fixed.map(|it| u64::from(it.minimum)).sum();
-    if elements > MAX {
-        let message = format!("function tables of {elements} elements, more than {MAX}");
-        return Err(MiddlewareError::new("limits", message));
-    }
-    Ok(())
-}
-
-/// Every VM has a copy of each tag's type, and every exception has its parameters.
-fn check_tags(info: &ModuleInfo) -> Result<(), MiddlewareError> {
-    const MAX: usize = 1000;
-    const MAX_PARAMETERS: usize = 16;
-    let parameters = |it: &SignatureIndex| info.signatures[*it].params().len();
-    if info.tags.len() > MAX || info.tags.values().any(|it| parameters(it) > MAX_PARAMETERS) {
-        let message = format!("more than {MAX} tags, or one of more than {MAX_PARAMETERS} values");
-        return Err(MiddlewareError::new("limits", message));
-    }
-    Ok(())
-}
-
 impl ModuleMiddleware for InterruptChecks {
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
-        check_tables(info)?;
-        check_tags(info)?;
         // Debug sections and names would be copied into every precompiled module and
         // parsed whenever it is loaded; `names` keeps what backtraces need.
         info.custom_sections.clear();

@@ -12,8 +12,6 @@ use wasmer::sys::Features;
 use wasmer::sys::{CpuFeature, Target};
 use wasmer_compiler::Engine;
 
-use crate::error::Result;
-
 /// Version of this runtime.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -22,7 +20,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CODE_REVISION: u32 = 3;
 
 /// The features that V8 and Wasmtime accept by default and guest toolchains use. No
-/// threads, no 64-bit or multiple memories: the host has no use for them.
+/// threads, no 64-bit or multiple memories: the host has no use for them. Tail calls are
+/// validated, and then refused by name (`admission`): this compiler does not have them.
 #[cfg(feature = "cranelift")]
 fn features() -> Features {
     let mut features = Features::none();
@@ -40,25 +39,16 @@ fn features() -> Features {
 
 /// An engine that can compile `bytecode`, and nothing else.
 #[cfg(feature = "cranelift")]
-pub(crate) fn for_compiling(bytecode: &[u8]) -> Result<Engine> {
+pub(crate) fn for_compiling(bytecode: &[u8]) -> Engine {
     use crate::load::checks::InterruptChecks;
     use std::sync::Arc;
     use wasmer::sys::{CompilerConfig as _, Cranelift, EngineBuilder};
 
     let mut compiler = Cranelift::new();
     compiler.push_middleware(Arc::new(InterruptChecks::new(bytecode)));
-    Ok(EngineBuilder::new(compiler)
+    EngineBuilder::new(compiler)
         .set_features(Some(features()))
-        .engine())
-}
-
-#[cfg(not(feature = "cranelift"))]
-pub(crate) fn for_compiling(_bytecode: &[u8]) -> Result<Engine> {
-    use crate::error::{Code, Error};
-    Err(Error::new(
-        Code::Incompatible,
-        "this build has no compiler and runs precompiled modules only",
-    ))
+        .engine()
 }
 
 /// An engine that only loads compiled code.

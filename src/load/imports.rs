@@ -96,14 +96,18 @@ pub(crate) fn function_imports(info: &ModuleInfo) -> Result<Vec<Import>> {
             ImportIndex::Global(_) => "global",
             ImportIndex::Tag(_) => "tag",
         };
-        return Err(Error::new(
-            Code::Link,
-            format!(
-                "the module imports the {kind} {}.{}; a Proxy-Wasm host provides functions only, \
-                 so a plugin must define its own {kind}",
-                key.module, key.field
-            ),
-        ));
+        return Err(not_a_function(kind, &key.module, &key.field));
     }
     Ok(imports)
+}
+
+/// What a module is told that imports something else than functions.
+pub(crate) fn not_a_function(kind: &str, module: &str, name: &str) -> Error {
+    Error::new(
+        Code::Link,
+        format!(
+            "the module imports the {kind} {module}.{name}; a Proxy-Wasm host provides functions \
+             only, so a plugin must define its own {kind}"
+        ),
+    )
 }

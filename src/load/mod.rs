@@ -7,10 +7,13 @@
 //! |---|---|
 //! | `module` | a loaded module, and where its code comes from |
 //! | `cache`, `serialize` | compiled code as files and as bytes |
+//! | `admission` | what is refused before it is compiled |
 //! | `engine`, `checks` | compiler, WebAssembly features, what is planted into compiled code |
 //! | `imports`, `initial`, `image`, `names` | what else a module tells: imports, initial memory, functions' names |
 //! | `flags`, `reduced` | what compiled code and its instances agree on: where the flags lie that stop a guest, which instances have no functions |
 
+#[cfg(feature = "cranelift")]
+mod admission;
 #[expect(unsafe_code, reason = "asks libc for the user")]
 pub(crate) mod cache;
 #[cfg(feature = "cranelift")]

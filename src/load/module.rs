@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
 use wasmer_compiler::{Artifact, ArtifactCreate as _, Engine, FunctionExtent};
-use wasmer_types::{
-    CompileError, ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets,
-};
+use wasmer_types::{ExportIndex, FunctionIndex, FunctionType, ModuleInfo, Type, VMOffsets};
 
 use crate::error::{Code, Error, Result, contain};
+#[cfg(feature = "cranelift")]
+use crate::load::admission;
 use crate::load::cache;
+#[cfg(feature = "cranelift")]
 use crate::load::engine;
 use crate::load::image::Image;
 use crate::load::imports::{Import, ImportIndexes, function_imports};
@@ -80,10 +81,10 @@ impl Module {
     /// cache of `options.cache_dir`, else by compiling.
     ///
     /// # Errors
-    /// - [`Code::InvalidModule`]: malformed bytecode, or a feature that is not
-    ///   supported.
-    /// - [`Code::Link`]: it imports a memory, table, global or tag. Hosts of
-    ///   Proxy-Wasm provide functions alone.
+    /// - [`Code::InvalidModule`]: malformed bytecode, a feature that is not supported, or
+    ///   far more work for the compiler than its size lets expect.
+    /// - [`Code::Link`]: it imports a memory, table, global or tag, or a function that C
+    ///   does not have. Hosts of Proxy-Wasm provide plain functions alone.
     /// - [`Code::Incompatible`]: no bytecode, and the precompiled code does not fit.
     pub fn load(source: Source<'_>, options: &Options) -> Result<Self> {
         contain(|| {
@@ -256,30 +257,30 @@ fn load(source: Source<'_>, options: &Options) -> Result<Module> {
     finish(engine, artifact, names, Some(id), false, rejection)
 }
 
+#[cfg(feature = "cranelift")]
 fn compile(bytecode: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
-    let engine = engine::for_compiling(bytecode)?;
-    let artifact = compile_with(&engine, bytecode).map_err(|error| {
+    use wasmer_types::CompileError;
+
+    let error = |error: CompileError| {
         let code = match error {
             CompileError::Resource(_) => Code::Resource,
             _ => Code::InvalidModule,
         };
         Error::new(code, error.to_string())
-    })?;
+    };
+    let engine = engine::for_compiling(bytecode);
+    engine.validate(bytecode).map_err(error)?;
+    admission::admit(bytecode)?;
+    let artifact = engine.compile(bytecode).map_err(error)?;
     Ok((engine, artifact))
 }
 
-#[cfg(feature = "cranelift")]
-fn compile_with(
-    engine: &Engine,
-    bytecode: &[u8],
-) -> std::result::Result<Arc<Artifact>, CompileError> {
-    engine.validate(bytecode)?;
-    engine.compile(bytecode)
-}
-
 #[cfg(not(feature = "cranelift"))]
-fn compile_with(_: &Engine, _: &[u8]) -> std::result::Result<Arc<Artifact>, CompileError> {
-    Err(CompileError::Codegen("no compiler".into()))
+fn compile(_: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
+    Err(Error::new(
+        Code::Incompatible,
+        "this build has no compiler and runs precompiled modules only",
+    ))
 }
 
 fn finish(

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admission;
 mod backtraces;
 mod cache;
 mod calls;

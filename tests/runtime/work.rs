@@ -75,8 +75,7 @@ fn calls_of_the_host_through_a_table_without_a_loop() {
     is_stopped(&guest(WAIT, table, &repeated(call, 2000)));
 }
 
-/// A function that divides so often, by what the compiler cannot know. With 45 divisions it is
-/// short enough to have no check of its own.
+/// A function that divides so often, by what the compiler cannot know.
 fn leaf(divisions: usize) -> String {
     let divide =
         "(local.set 0 (i32.div_u (i32.const 0x7fffffff) (i32.or (local.get 0) (i32.const 1))))";
@@ -88,6 +87,16 @@ fn leaf(divisions: usize) -> String {
     )
 }
 
+/// A function without a check of its own, as long as such a one may be: 250 square roots, each
+/// of the one before.
+fn short_leaf() -> String {
+    format!(
+        "(global $seed (mut f64) (f64.const 5))
+         (func $leaf (global.get $seed) {} (global.set $seed))",
+        "f64.sqrt ".repeat(250)
+    )
+}
+
 #[test]
 fn calls_of_a_long_leaf_without_a_loop() {
     is_stopped(&guest("", &leaf(5000), &repeated("(call $leaf)", 20_000)));
@@ -95,14 +104,14 @@ fn calls_of_a_long_leaf_without_a_loop() {
 
 #[test]
 fn calls_of_a_short_leaf_without_a_loop() {
-    is_stopped(&guest("", &leaf(45), &repeated("(call $leaf)", 200_000)));
+    is_stopped(&guest("", &short_leaf(), &repeated("(call $leaf)", 50_000)));
 }
 
 #[test]
 fn branches_do_not_lead_around_checks() {
     // Where a straight count would put its check, nothing ever passes.
     let mut body = String::new();
-    for _ in 0..3000 {
+    for _ in 0..400 {
         let _ = write!(
             body,
             "{} (block (br 0) {})",
@@ -110,14 +119,14 @@ fn branches_do_not_lead_around_checks() {
             repeated("(call $leaf)", 3)
         );
     }
-    is_stopped(&guest("", &leaf(45), &body));
+    is_stopped(&guest("", &short_leaf(), &body));
 }
 
 #[test]
 fn work_within_the_deadline_is_done() {
     let text = guest(
         WAIT,
-        &format!("(memory 1) {}", leaf(45)),
+        &format!("(memory 1) {}", short_leaf()),
         &repeated(
             "(call $leaf) (call $wait) (memory.fill (i32.const 0) (i32.const 1) (i32.const 9))",
             20,

@@ -39,7 +39,7 @@ const LACKING: &[(&str, &str)] = &[
     ("multiple memories", "several memories"),
     ("shared-everything-threads proposal", "threads"),
     (
-        "tail-call operator",
+        "tail calls are not supported",
         "tail calls, which wasmer's Cranelift lacks",
     ),
     (

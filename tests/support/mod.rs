@@ -5,6 +5,7 @@
     reason = "every test program uses its own part of this module"
 )]
 
+pub(crate) mod bytes;
 pub(crate) mod host;
 pub(crate) mod random;
 
