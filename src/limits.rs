@@ -51,6 +51,8 @@ pub struct Limits {
     /// See [`crate::Options::guest_stack_bytes`].
     #[serde(default, deserialize_with = "guest_stack")]
     pub guest_stack_bytes: Option<usize>,
+    /// See [`crate::Options::max_exception_bytes`].
+    pub max_exception_bytes: Option<u64>,
     /// See [`crate::Options::call_deadline`]; 0 is none.
     pub call_deadline_ms: Option<u64>,
 }

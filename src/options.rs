@@ -26,6 +26,11 @@ pub struct Options {
     /// half of it at least.
     /// `RUST_WASM_GUEST_STACK_BYTES`, default 1 MiB.
     pub guest_stack_bytes: usize,
+    /// What a call may spend on exceptions, in bytes. They are kept, with their backtraces,
+    /// until the outermost call has ended, or for the VM's life if it has globals that can hold
+    /// one; each counts as 10 KiB, and 4 bytes for each byte of the stack above.
+    /// `RUST_WASM_MAX_EXCEPTION_BYTES`, default 100 MiB.
+    pub max_exception_bytes: u64,
     /// Longest time for one outermost call, with a resolution of 1 ms. Nested calls
     /// count towards the outermost. `RUST_WASM_CALL_DEADLINE_MS`, default none.
     pub call_deadline: Option<Duration>,
@@ -47,6 +52,7 @@ impl Default for Options {
             max_table_elements: 1_000_000,
             max_backtrace_frames: 64,
             guest_stack_bytes: 1 << 20,
+            max_exception_bytes: 100 << 20,
             call_deadline: None,
             cache_dir: None,
             cache_max_bytes: 1 << 30,
@@ -115,6 +121,11 @@ impl Options {
         )?;
         number(
             &variable,
+            "RUST_WASM_MAX_EXCEPTION_BYTES",
+            &mut options.max_exception_bytes,
+        )?;
+        number(
+            &variable,
             "RUST_WASM_CACHE_MAX_BYTES",
             &mut options.cache_max_bytes,
         )?;
@@ -141,6 +152,7 @@ impl Options {
         set(&mut self.max_table_elements, limits.max_table_elements);
         set(&mut self.max_backtrace_frames, limits.max_backtrace_frames);
         set(&mut self.guest_stack_bytes, limits.guest_stack_bytes);
+        set(&mut self.max_exception_bytes, limits.max_exception_bytes);
         if let Some(deadline_ms) = limits.call_deadline_ms {
             self.call_deadline = (deadline_ms > 0).then(|| Duration::from_millis(deadline_ms));
         }

@@ -9,7 +9,7 @@ use crate::error::list;
 const PREFIX: &str = "RUST_WASM_";
 
 /// Every variable that begins with [`PREFIX`], whoever reads it.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     // The runtime: see `Options`.
     "RUST_WASM_CACHE_DIR",
     "RUST_WASM_CACHE_MAX_BYTES",
@@ -17,6 +17,7 @@ const KNOWN: [&str; 14] = [
     "RUST_WASM_GUEST_STACK_BYTES",
     "RUST_WASM_LIMITS_FILE",
     "RUST_WASM_MAX_BACKTRACE_FRAMES",
+    "RUST_WASM_MAX_EXCEPTION_BYTES",
     "RUST_WASM_MAX_MEMORY_BYTES",
     "RUST_WASM_MAX_TABLE_ELEMENTS",
     // The dynamic module.

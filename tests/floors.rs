@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["run/mod"],
     &["run/vm+run/call"],
     &["run/instance"],
+    &["run/bulk"],
     &["run/tables", "run/memory", "run/interrupt"],
     &["run/stack+run/arch+run/libcalls+run/trap"],
     &["run/backtrace"],
@@ -30,7 +31,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     // Of the process, so that loading sees to them too: before a neighbour has its own.
     &["run/signals"],
-    &["run/guest_stack", "run/code"],
+    &["run/guest_stack", "run/code", "run/stable", "run/ticks"],
 ];
 
 /// The longest file of this project's own code, in lines.

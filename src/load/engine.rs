@@ -15,9 +15,28 @@ use wasmer_compiler::Engine;
 /// Version of this runtime.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Counts changes to what compiled code expects of this runtime, such as the
-/// interrupt checks or the features below.
-const CODE_REVISION: u32 = 3;
+/// Tells code apart that was compiled by other versions of the files which say what compiled
+/// code is like: a hash of their text.
+const CODE_REVISION: u64 = {
+    let files: [&[u8]; 4] = [
+        include_bytes!("checks.rs"),
+        include_bytes!("engine.rs"),
+        include_bytes!("flags.rs"),
+        include_bytes!("reduced.rs"),
+    ];
+    // FNV-1a.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut file = 0;
+    while file < files.len() {
+        let mut place = 0;
+        while place < files[file].len() {
+            hash = (hash ^ files[file][place] as u64).wrapping_mul(0x0100_0000_01b3);
+            place += 1;
+        }
+        file += 1;
+    }
+    hash
+};
 
 /// The features that V8 and Wasmtime accept by default and guest toolchains use. No
 /// threads, no 64-bit or multiple memories: the host has no use for them. Tail calls are
@@ -68,7 +87,7 @@ pub(crate) fn fingerprint() -> &'static str {
             .collect();
         cpu.sort();
         format!(
-            "runtime {VERSION} revision {CODE_REVISION}, wasmer {}, {}, cpu {}",
+            "runtime {VERSION} revision {CODE_REVISION:x}, wasmer {}, {}, cpu {}",
             wasmer_compiler::VERSION,
             target.triple(),
             cpu.join("+"),

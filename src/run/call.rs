@@ -1,11 +1,16 @@
 //! The guest's exported functions: finding and calling them.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use wasmer_types::{FunctionIndex, FunctionType, RawValue, Type};
 
 use crate::error::{Code, Error, Result, from_panic};
+use crate::run::bulk::{self, Running};
 use crate::run::libcalls;
+use crate::run::stable::Stable;
 use crate::run::stack::{self, Callee, Fault, Outcome};
+use crate::run::ticks;
 use crate::run::trap::{self, Kind};
 use crate::run::vm::{Inner, Life, Vm};
 use crate::signature::Wanted;
@@ -65,8 +70,8 @@ pub struct RawFunc {
 #[derive(Default)]
 pub(crate) struct Funcs {
     by_index: HashMap<FunctionIndex, FuncId>,
-    #[allow(clippy::vec_box, reason = "the C ABI hands out their addresses")]
-    list: Vec<Box<RawFunc>>,
+    /// The C ABI hands out their addresses.
+    list: Vec<Stable<RawFunc>>,
 }
 
 /// An exported function of one VM, found by [`Vm::func`].
@@ -107,8 +112,8 @@ impl Vm {
         }
         let Funcs { by_index, list } = &mut *self.0.funcs.borrow_mut();
         let id = *by_index.entry(export).or_insert_with(|| {
-            list.push(Box::new(RawFunc {
-                vm: &raw const *self.0,
+            list.push(Stable::new(RawFunc {
+                vm: self.0.as_ptr(),
                 callee: instance.callee(&self.0.module, &self.0.bindings, export),
                 slots: actual.params().len().max(actual.results().len()),
                 references: references(actual),
@@ -128,7 +133,7 @@ impl Vm {
             return None;
         }
         let funcs = self.0.funcs.borrow();
-        funcs.list.get(id.index as usize).map(|it| &raw const **it)
+        funcs.list.get(id.index as usize).map(|it| it.as_ptr())
     }
 
     /// Calls a function. `values` holds the arguments, and on success the results;
@@ -200,19 +205,32 @@ impl RawFunc {
     /// As for [`Self::call`].
     #[cold]
     unsafe fn call_outermost(&self, vm: &Inner, values: *mut Value) -> Result<()> {
-        let outer_spent = vm.throws.then(|| libcalls::replace_spent(vm.spent.get()));
+        let outer_left = vm
+            .throws
+            .then(|| libcalls::replace_left(vm.exceptions_left.get()));
         let deadline_ticks = vm.deadline_ticks.get();
         if deadline_ticks != 0 {
             vm.interrupt.arm(deadline_ticks);
         }
-        // SAFETY: by contract.
-        let outcome = unsafe { self.enter(vm, values) };
+        let running = Running {
+            vmctx: self.callee.vmctx,
+            interrupt: Arc::as_ptr(&vm.interrupt),
+        };
+        // SAFETY: by contract; what it was before belongs to an outer call.
+        let outcome = unsafe {
+            let outer_running = bulk::replace_running(running);
+            let outcome = self.enter(vm, values);
+            bulk::replace_running(outer_running);
+            outcome
+        };
         let late = deadline_ticks != 0 && vm.interrupt.disarm();
         let result = outcome.map_err(|fault| failure(vm, *fault, late));
-        if let Some(outer_spent) = outer_spent {
-            let spent = libcalls::replace_spent(outer_spent);
-            let dropped = vm.drop_exceptions();
-            vm.spent.set(if dropped { 0 } else { spent });
+        if let Some(outer_left) = outer_left {
+            let left = libcalls::replace_left(outer_left);
+            vm.exceptions_left.set(match vm.drop_exceptions() {
+                true => vm.options.borrow().max_exception_bytes,
+                false => left,
+            });
         }
         result
     }
@@ -277,17 +295,29 @@ fn explain(vm: &Inner, fault: Fault, late: bool) -> Error {
             let pending = vm.pending_traps.borrow_mut().pop().unwrap_or_default();
             pending.into_error(&vm.module)
         }
+        Kind::TooManyExceptions => {
+            let max = vm.options.borrow().max_exception_bytes;
+            let since = match vm.module.keeps_exceptions() {
+                true => "since the VM was made: it may keep them",
+                false => "in one call",
+            };
+            let message = format!("wasm trap: too many exceptions: more than {max} bytes {since}");
+            Error::new(Code::Trap, message)
+        }
         // The interrupt checks stop the guest with `unreachable`.
-        Kind::Unreachable if vm.interrupt.is_terminated() => {
+        Kind::Unreachable | Kind::Interrupted if vm.interrupt.is_terminated() => {
             interrupted("the VM was terminated", report.backtrace)
         }
-        // The outermost call has disarmed the deadline, a nested one has not.
-        Kind::Unreachable if late || vm.interrupt.has_fired() => {
+        // The outermost call has disarmed the deadline, a nested one has not. Its own
+        // `unreachable` may have come before.
+        Kind::Unreachable | Kind::Interrupted
+            if (late || vm.interrupt.has_fired()) && vm.interrupt.had_fired(ticks::of_trap()) =>
+        {
             let deadline = vm.options.borrow().call_deadline.unwrap_or_default();
             let message = format!("the call took longer than its deadline of {deadline:?}");
             interrupted(&message, report.backtrace)
         }
-        Kind::Unreachable | Kind::Other => Error::with_backtrace(
+        Kind::Unreachable | Kind::Interrupted | Kind::Other => Error::with_backtrace(
             Code::Trap,
             format!("wasm trap: {}", report.message),
             report.backtrace,

@@ -8,10 +8,10 @@ use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 
 use wasmer_compiler::ArtifactCreate as _;
-use wasmer_types::entity::PrimaryMap;
+use wasmer_types::entity::{EntityRef as _, PrimaryMap};
 use wasmer_types::{
     FunctionIndex, FunctionType, MemoryError, ModuleInfo, Pages, SignatureIndex, TableType,
-    WASM_PAGE_SIZE,
+    VMBuiltinFunctionIndex, WASM_PAGE_SIZE,
 };
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
@@ -25,11 +25,12 @@ use crate::load::flags::flags_index;
 use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::arch::import_stub;
+use crate::run::bulk;
 use crate::run::interrupt;
 use crate::run::libcalls;
 use crate::run::memory::GuestMemory;
 use crate::run::stack::{Callee, HostBinding};
-use crate::run::tables::{Elements, fill_tables};
+use crate::run::tables::{Elements, element, fill_tables};
 
 /// One instance and the store that holds its memory and tables.
 pub(crate) struct Instance {
@@ -144,7 +145,15 @@ impl Instance {
         };
         let mut instance = instance.map_err(|trap| initialisation_trap(&trap))?;
         // SAFETY: just made.
-        unsafe { libcalls::guard(&instance) };
+        unsafe {
+            let fill = bulk::fill as *const () as usize;
+            let copy = bulk::copy as *const () as usize;
+            let in_pieces = [
+                (VMBuiltinFunctionIndex::get_memory_fill_index(), fill),
+                (VMBuiltinFunctionIndex::get_memory_copy_index(), copy),
+            ];
+            libcalls::guard(&instance, in_pieces);
+        }
         // Tables only: the image holds the data, and `info` has no start function.
         // SAFETY: comes right after `new`.
         unsafe {
@@ -225,21 +234,10 @@ impl Instance {
 
 /// The imports as table elements.
 fn import_elements(module: &Module, bindings: &[UnsafeCell<HostBinding>]) -> Elements {
-    let artifact = module.artifact();
-    let signatures = module.info().functions.values();
-    signatures
-        .zip(bindings)
-        .map(|(signature, binding)| {
-            UnsafeCell::new(VMCallerCheckedAnyfunc {
-                func_ptr: (import_stub as *const ()).cast(),
-                type_signature_hash: artifact.signatures()[*signature],
-                vmctx: VMFunctionContext {
-                    host_env: binding.get().cast(),
-                },
-                call_trampoline: artifact.finished_function_call_trampolines()[*signature],
-            })
-        })
-        .collect()
+    // An import's has its binding in place of an instance.
+    let element = |import| element(module, bindings, std::ptr::null_mut(), import);
+    let imports = (0..bindings.len()).map(FunctionIndex::new);
+    imports.filter_map(element).map(UnsafeCell::new).collect()
 }
 
 /// `elements` has one for each import, or none if nothing refers to imports.

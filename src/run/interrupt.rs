@@ -1,9 +1,9 @@
 //! Stopping a guest: termination from any thread, and a deadline per call.
 //!
 //! Compiled code reads a flag of its own VM wherever `checks` has put that, at every loop
-//! head for one, and traps when it is set. The flag is a global that is added to the module, so it lies in the instance's own memory, one
-//! load away; there are several of it, for the reason given in `checks`. Nothing is
-//! shared between VMs, and no signal is used.
+//! head for one, and traps when it is set. The flag is a global that is added to the module,
+//! so it lies in the instance's own memory, one load away; there are several of it, for the
+//! reason given in `checks`. Nothing is shared between VMs, and no signal is used.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::load::flags::FLAGS;
+use crate::run::ticks;
 
 /// The deadline's value while no call runs.
 const IDLE: u64 = u64::MAX;
@@ -32,6 +33,8 @@ pub(crate) struct Interrupt {
     flag: Mutex<Flag>,
     /// The watchdog's tick at which to stop the running call.
     deadline: AtomicU64,
+    /// That at which it last stopped one.
+    fired_at: AtomicU64,
 }
 
 /// The flags that compiled code reads, or null while there is no instance.
@@ -45,7 +48,8 @@ impl Flag {
     fn set(&self, value: u32) {
         // SAFETY: null or alive, see `Send`.
         for FlagGlobal(flag) in unsafe { self.0.as_ref() }.into_iter().flatten() {
-            flag.store(value, Ordering::Relaxed);
+            // Who sees it sees why it was set.
+            flag.store(value, Ordering::Release);
         }
     }
 }
@@ -56,6 +60,7 @@ impl Interrupt {
             terminated: AtomicBool::new(false),
             flag: Mutex::new(Flag(std::ptr::null())),
             deadline: AtomicU64::new(IDLE),
+            fired_at: AtomicU64::new(0),
         }
     }
 
@@ -92,11 +97,7 @@ impl Interrupt {
     /// Starts the deadline of a call, `ticks` from now.
     pub(crate) fn arm(&self, ticks: u64) {
         // One more, because the current tick has partly passed.
-        let deadline = WATCHDOG
-            .ticks
-            .load(Ordering::Relaxed)
-            .saturating_add(ticks)
-            .saturating_add(1);
+        let deadline = ticks::now().saturating_add(ticks).saturating_add(1);
         self.deadline
             .store(deadline.min(FIRED - 1), Ordering::Relaxed);
         // Either this sees the watchdog asleep or the watchdog sees the deadline.
@@ -122,6 +123,16 @@ impl Interrupt {
         self.deadline.load(Ordering::Relaxed) == FIRED
     }
 
+    /// Whether a deadline that has passed had done so by then.
+    pub(crate) fn had_fired(&self, tick: u64) -> bool {
+        self.fired_at.load(Ordering::Relaxed) <= tick
+    }
+
+    /// Whether the guest is to stop.
+    pub(crate) fn is_due(&self) -> bool {
+        self.has_fired() || self.is_terminated()
+    }
+
     /// Stops the running call if its deadline has passed. Returns whether a deadline
     /// is still to come.
     fn check(&self, tick: u64) -> bool {
@@ -130,6 +141,7 @@ impl Interrupt {
             return deadline < FIRED;
         }
         let flag = self.flag();
+        self.fired_at.store(tick, Ordering::Relaxed);
         // Fails when that call has ended meanwhile.
         if self
             .deadline
@@ -150,7 +162,6 @@ const TICKS_BEFORE_SLEEP: u32 = 100;
 
 /// One thread for all VMs with deadlines; it runs while calls with deadlines do.
 struct Watchdog {
-    ticks: AtomicU64,
     asleep: AtomicBool,
     state: Mutex<WatchdogState>,
     woken: Condvar,
@@ -162,7 +173,6 @@ struct WatchdogState {
 }
 
 static WATCHDOG: Watchdog = Watchdog {
-    ticks: AtomicU64::new(0),
     asleep: AtomicBool::new(false),
     state: Mutex::new(WatchdogState {
         started: false,
@@ -186,6 +196,9 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
             })?;
         state.started = true;
     }
+    if state.watched.len() == state.watched.capacity() {
+        state.forget_unused();
+    }
     state.watched.push(interrupt.clone());
     Ok(())
 }
@@ -207,7 +220,7 @@ impl Watchdog {
         let mut idle_ticks = 0;
         loop {
             std::thread::sleep(TICK);
-            let tick = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+            let tick = ticks::advance();
             let mut state = self.lock();
             if state.check(tick) {
                 idle_ticks = 0;
@@ -235,13 +248,17 @@ impl Watchdog {
 impl WatchdogState {
     /// Returns whether any deadline is running.
     fn check(&mut self, tick: u64) -> bool {
+        self.forget_unused();
         let mut running = false;
-        // Those that nobody else has are of VMs that are gone.
-        self.watched.retain(|interrupt| {
+        for interrupt in &self.watched {
             running |= interrupt.check(tick);
-            Arc::strong_count(interrupt) > 1
-        });
+        }
         running
+    }
+
+    /// Those that nobody else has are of VMs that are gone.
+    fn forget_unused(&mut self) {
+        self.watched.retain(|it| Arc::strong_count(it) > 1);
     }
 }
 

@@ -16,46 +16,46 @@ use std::mem::forget;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wasmer_types::VMBuiltinFunctionIndex;
+use wasmer_types::{TrapCode, VMBuiltinFunctionIndex};
+use wasmer_vm::libcalls::wasmer_vm_raise_trap;
 use wasmer_vm::{VMContext, VMInstance};
 
 use crate::run::arch::{library_stub, stub_ranges};
 use crate::run::code;
 use crate::run::guest_stack;
+use crate::run::ticks;
 
 const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
-/// What a guest may spend on exceptions in one outermost call. wasmer keeps each, with a
-/// backtrace, until the store drops it, outside the VM's memory limit: less than 1 KiB
-/// for each of these.
-const EXCEPTION_BUDGET: usize = 100_000;
-
-/// What an exception costs of that, besides the stack that its backtrace covers.
-const EXCEPTION_COST: usize = 10;
-const STACK_BYTES_PER_COST: usize = 256;
+/// What an exception counts as, in bytes: wasmer keeps it, with a backtrace, until the store
+/// drops it, outside the VM's memory limit. And each byte of the stack that the backtrace
+/// covers: a frame has 16 at least, and is kept in less than 72.
+const EXCEPTION_BYTES: u64 = 10 << 10;
+const EXCEPTION_BYTES_PER_STACK_BYTE: u64 = 4;
 
 thread_local! {
-    /// What the running outermost call has spent on exceptions.
-    static SPENT: Cell<usize> = const { Cell::new(0) };
+    /// What the running outermost call may still spend on exceptions, in bytes.
+    static LEFT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Sets what has been spent on exceptions; returns what it was.
-pub(crate) fn replace_spent(spent: usize) -> usize {
-    SPENT.replace(spent)
+/// Sets what may be spent on exceptions; returns what it was.
+pub(crate) fn replace_left(left: u64) -> u64 {
+    LEFT.replace(left)
 }
 
-/// The stubs' targets: wasmer's own functions, but for the one that is counted.
+/// The stubs' targets: wasmer's own functions, but for those that `guard` puts in their place.
 pub(crate) static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 
 const ALLOC_EXCEPTION: usize =
     VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
 static ORIGINAL_ALLOC_EXCEPTION: AtomicUsize = AtomicUsize::new(0);
 
-/// Puts the stubs in front of an instance's library functions.
+/// Puts the stubs in front of an instance's library functions, and other functions in place
+/// of two.
 ///
 /// # Safety
-/// `instance` was just made by `VMInstance::new`, and nothing else uses it.
-pub(crate) unsafe fn guard(instance: &VMInstance) {
+/// `pieces` are functions of the same types as those in whose place they come. `instance` was just made by `VMInstance::new`, and nothing else uses it.
+pub(crate) unsafe fn guard(instance: &VMInstance, pieces: [(VMBuiltinFunctionIndex, usize); 2]) {
     static INITIALISED: OnceLock<()> = OnceLock::new();
     let offset = instance.vmoffsets().vmctx_builtin_functions_begin() as usize;
     // SAFETY: the instance has a table of that many functions there, the same for
@@ -70,6 +70,11 @@ pub(crate) unsafe fn guard(instance: &VMInstance) {
             for (target, function) in TARGETS.iter().zip(*table) {
                 target.store(function, Ordering::Relaxed);
             }
+            let raise_trap = raise_trap as *const () as usize;
+            let raise_trap = [(VMBuiltinFunctionIndex::get_raise_trap_index(), raise_trap)];
+            for (index, function) in raise_trap.into_iter().chain(pieces) {
+                TARGETS[index.index() as usize].store(function, Ordering::Relaxed);
+            }
             let counted = counted_alloc_exception as *const () as usize;
             let original = TARGETS[ALLOC_EXCEPTION].swap(counted, Ordering::Relaxed);
             ORIGINAL_ALLOC_EXCEPTION.store(original, Ordering::Relaxed);
@@ -80,17 +85,25 @@ pub(crate) unsafe fn guard(instance: &VMInstance) {
     }
 }
 
+/// `unreachable`, a guest's own or of an interrupt check.
+unsafe extern "C" fn raise_trap(code: TrapCode) -> ! {
+    ticks::note_trap();
+    // SAFETY: as for `raise_no_room`.
+    unsafe { wasmer_vm_raise_trap(code) }
+}
+
 unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) -> u32 {
     type AllocException = unsafe extern "C" fn(*mut VMContext, u32) -> u32;
     let here = 0_u8;
-    let in_use = guest_stack::in_use((&raw const here).addr());
-    SPENT.set(SPENT.get() + EXCEPTION_COST + in_use / STACK_BYTES_PER_COST);
+    let in_use = guest_stack::in_use((&raw const here).addr()) as u64;
+    let cost = EXCEPTION_BYTES + in_use * EXCEPTION_BYTES_PER_STACK_BYTE;
     // SAFETY: as for `raise_no_room`; and `guard` has put a function of this type there,
     // before any instance could call.
     unsafe {
-        if SPENT.get() > EXCEPTION_BUDGET {
-            wasmer_vm::raise_user_trap(Box::new(Refusal::<false>));
-        }
+        let Some(left) = LEFT.get().checked_sub(cost) else {
+            wasmer_vm::raise_user_trap(Box::new(TooManyExceptions));
+        };
+        LEFT.set(left);
         let original = ORIGINAL_ALLOC_EXCEPTION.load(Ordering::Relaxed);
         std::mem::transmute::<usize, AllocException>(original)(vmctx, tag)
     }
@@ -101,30 +114,36 @@ pub(crate) extern "C" fn has_room(sp: usize) -> bool {
     guest_stack::room(sp) > 0
 }
 
-/// The payload of a trap raised here. It has no size, so that boxing it does not
-/// allocate; the parameter tells one from the other.
-#[derive(Debug)]
-pub(crate) struct Refusal<const NO_ROOM: bool>;
+/// Payloads of traps raised here. They have no size, so that boxing them does not allocate.
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: $text:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub(crate) struct $name;
 
-pub(crate) type NoRoom = Refusal<true>;
-pub(crate) type TooManyExceptions = Refusal<false>;
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str($text)
+                }
+            }
 
-impl<const NO_ROOM: bool> fmt::Display for Refusal<NO_ROOM> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if NO_ROOM {
-            "call stack exhausted"
-        } else {
-            "too many exceptions in one call"
-        })
-    }
+            impl std::error::Error for $name {}
+        )*
+    };
 }
 
-impl<const NO_ROOM: bool> std::error::Error for Refusal<NO_ROOM> {}
+refusals! {
+    NoRoom: "call stack exhausted";
+    TooManyExceptions: "too many exceptions";
+    /// Between two pieces of an operation on a memory.
+    Interrupted: "interrupt";
+}
 
 pub(crate) unsafe extern "C" fn raise_no_room() {
     // SAFETY: called by a stub, so guest code is on the stack and only its frames
     // are abandoned.
-    unsafe { wasmer_vm::raise_user_trap(Box::new(Refusal::<true>)) };
+    unsafe { wasmer_vm::raise_user_trap(Box::new(NoRoom)) };
 }
 
 macro_rules! stubs {

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `vm`, `call` | a VM: its life, its limits, its host functions; its exported functions |
 //! | `instance` | its store |
+//! | `bulk` | large operations on its memory, in pieces |
 //! | `tables`, `memory`, `interrupt` | its tables, its linear memory, stopping it |
 //! | `stack`, `arch`, `libcalls`, `trap` | entering the guest; what leaves it for the host and for wasmer; what it did wrong |
 //! | `backtrace` | where that was, in bounded work |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
-//! | `guest_stack`, `code` | where the guest stack is that a thread runs on; where code is whose faults are traps |
+//! | `guest_stack`, `code`, `ticks` | where the guest stack is that a thread runs on; where code is whose faults are traps; when they were |
+//! | `stable` | values that stay where they are |
 
 use crate::error::{Result, contain};
 use crate::load::engine::fingerprint;
@@ -20,6 +22,8 @@ use crate::options::Options;
 #[expect(unsafe_code, reason = "the assembly of the calling path")]
 pub(crate) mod arch;
 pub(crate) mod backtrace;
+#[expect(unsafe_code, reason = "the calling path of wasmer's own functions")]
+pub(crate) mod bulk;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod call;
 pub(crate) mod code;
@@ -34,10 +38,13 @@ pub(crate) mod libcalls;
 pub(crate) mod memory;
 #[expect(unsafe_code, reason = "signal handlers")]
 pub(crate) mod signals;
+#[expect(unsafe_code, reason = "owns through a raw pointer")]
+pub(crate) mod stable;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod stack;
 #[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
 pub(crate) mod tables;
+pub(crate) mod ticks;
 #[expect(unsafe_code, reason = "raises traps from the calling path")]
 pub(crate) mod trap;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]

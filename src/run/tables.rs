@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 
 use wasmer_types::entity::EntityRef as _;
 use wasmer_types::{FunctionIndex, TableIndex, Type};
-use wasmer_vm::{TableElement, VMCallerCheckedAnyfunc, VMFuncRef, VMFunctionContext, VMInstance};
+use wasmer_vm::{
+    TableElement, VMCallerCheckedAnyfunc, VMContext, VMFuncRef, VMFunctionContext, VMInstance,
+};
 
 use crate::load::module::Module;
 use crate::load::reduced::Reduced;
@@ -14,6 +16,36 @@ use crate::run::stack::HostBinding;
 
 /// Table elements to which an instance's tables point.
 pub(crate) type Elements = Vec<UnsafeCell<VMCallerCheckedAnyfunc>>;
+
+/// A function as a table has it; nothing for the number of a null reference, which is no
+/// function's.
+pub(crate) fn element(
+    module: &Module,
+    bindings: &[UnsafeCell<HostBinding>],
+    vmctx: *mut VMContext,
+    function: FunctionIndex,
+) -> Option<VMCallerCheckedAnyfunc> {
+    let (info, artifact) = (module.info(), module.artifact());
+    let signature = info.functions.get(function).copied()?;
+    let (func_ptr, vmctx) = match info.local_func_index(function) {
+        Some(local) => (
+            artifact.finished_functions()[local].0,
+            VMFunctionContext { vmctx },
+        ),
+        None => (
+            (import_stub as *const ()).cast(),
+            VMFunctionContext {
+                host_env: bindings[function.index()].get().cast(),
+            },
+        ),
+    };
+    Some(VMCallerCheckedAnyfunc {
+        func_ptr,
+        type_signature_hash: artifact.signatures()[signature],
+        vmctx,
+        call_trampoline: artifact.finished_function_call_trampolines()[signature],
+    })
+}
 
 /// Fills the tables of an instance.
 ///
@@ -27,29 +59,8 @@ pub(crate) unsafe fn fill_tables(
     module: &Module,
     bindings: &[UnsafeCell<HostBinding>],
 ) -> Elements {
-    let (info, artifact, vmctx) = (module.info(), module.artifact(), instance.vmctx_ptr());
-    let bodies = artifact.finished_functions();
-    let trampolines = artifact.finished_function_call_trampolines();
-    let signatures = artifact.signatures();
-    let element = |function: FunctionIndex| {
-        // The number of a null reference is no function's.
-        let signature = info.functions.get(function).copied()?;
-        let (func_ptr, vmctx) = match info.local_func_index(function) {
-            Some(local) => (bodies[local].0, VMFunctionContext { vmctx }),
-            None => (
-                (import_stub as *const ()).cast(),
-                VMFunctionContext {
-                    host_env: bindings[function.index()].get().cast(),
-                },
-            ),
-        };
-        Some(VMCallerCheckedAnyfunc {
-            func_ptr,
-            type_signature_hash: signatures[signature],
-            vmctx,
-            call_trampoline: trampolines[signature],
-        })
-    };
+    let (info, vmctx) = (module.info(), instance.vmctx_ptr());
+    let element = |function| element(module, bindings, vmctx, function);
     // A table of fixed size has its elements in the instance.
     let inline = |table: TableIndex| {
         let local = info.local_table_index(table)?;

@@ -9,7 +9,7 @@ use crate::error::{Code, Error};
 use crate::load::module::Module;
 use crate::run::backtrace::Frames;
 use crate::run::guest_stack;
-use crate::run::libcalls::{NoRoom, TooManyExceptions};
+use crate::run::libcalls::{Interrupted, NoRoom, TooManyExceptions};
 use crate::run::stack::CallState;
 
 /// The payload with which a host function's request unwinds the guest; what it says
@@ -73,22 +73,30 @@ pub(crate) struct Report {
 pub(crate) enum Kind {
     /// `unreachable`, which is also how an interrupt check stops the guest.
     Unreachable,
+    /// Stopped without a check.
+    Interrupted,
+    TooManyExceptions,
     HostTrap,
     Other,
 }
 
 /// Explains `trap`, naming functions as `module` does.
 pub(crate) fn report(trap: &Trap, module: &Module, max_frames: u32) -> Report {
-    if trap.is::<HostTrap>() {
+    // Raised by this runtime, without a backtrace.
+    let kind = if trap.is::<HostTrap>() {
+        Some(Kind::HostTrap)
+    } else if trap.is::<Interrupted>() {
+        Some(Kind::Interrupted)
+    } else if trap.is::<TooManyExceptions>() {
+        Some(Kind::TooManyExceptions)
+    } else if trap.is::<NoRoom>() {
+        Some(Kind::Other)
+    } else {
+        None
+    };
+    if let Some(kind) = kind {
         return Report {
-            kind: Kind::HostTrap,
-            message: String::new(),
-            backtrace: String::new(),
-        };
-    }
-    if trap.is::<NoRoom>() || trap.is::<TooManyExceptions>() {
-        return Report {
-            kind: Kind::Other,
+            kind,
             message: trap.to_string(),
             backtrace: String::new(),
         };

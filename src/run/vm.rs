@@ -3,8 +3,9 @@
 //! ```text
 //! new ─► Loaded ── define … link ─► Linked ── call … ──┐
 //!           │            │             ▲───────────────┘   a trap ends the call
-//!           └────────────┴─────────────┴──► Failed         terminate, panic, failed link
+//!           └────────────┴─────────────┴──► Failed         failed link, panic
 //! ```
+//! Termination is no state: it may come from another thread at any time.
 
 use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ptr::NonNull;
@@ -22,6 +23,7 @@ use crate::run::call::{Funcs, RawFunc};
 use crate::run::instance::Instance;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::signals;
+use crate::run::stable::Stable;
 use crate::run::stack::{CallState, HostBinding};
 use crate::run::trap::Pending;
 use crate::signature::{Wanted, check_host_type};
@@ -34,7 +36,7 @@ const MAX_MISSING_TEXT: usize = 3000;
 ///
 /// All methods take `&self` because host functions call back into the VM that is
 /// running them.
-pub struct Vm(pub(crate) Box<Inner>);
+pub struct Vm(pub(crate) Stable<Inner>);
 
 // SAFETY: a VM owns its store, and nothing in it is bound to a thread while no call
 // is running; `Vm` is not `Sync`, so a call borrows it on one thread only.
@@ -44,7 +46,6 @@ unsafe impl Send for Vm {}
 pub(crate) struct Inner {
     /// No two VMs of a process have the same, as far as 32 bits go.
     pub(crate) id: u32,
-    pub(crate) module: Module,
     /// What it was made with, and since it was linked what its `vm_id` has instead.
     pub(crate) options: RefCell<Options>,
     /// The option.
@@ -52,21 +53,23 @@ pub(crate) struct Inner {
     pub(crate) interrupt: Arc<Interrupt>,
     /// The deadline in watchdog ticks; 0 for none.
     pub(crate) deadline_ticks: Cell<u64>,
-    /// An outermost call has more to do than to enter the guest.
+    /// Outermost calls have more to do than to enter the guest.
     pub(crate) outermost_work: Cell<bool>,
     /// The guest may throw exceptions.
     pub(crate) throws: bool,
-    /// What was spent on exceptions that it may have kept.
-    pub(crate) spent: Cell<usize>,
+    /// What it may still spend on exceptions.
+    pub(crate) exceptions_left: Cell<u64>,
     pub(crate) life: Cell<Life>,
     pub(crate) state: UnsafeCell<CallState>,
     /// Written by the instance's memory.
     memory: UnsafeCell<VMMemoryDefinition>,
     /// The traps that host functions have asked for: one for each running call at most.
     pub(crate) pending_traps: RefCell<Vec<Pending>>,
-    // The instance points at the bindings, so it is dropped first.
+    // In the order in which they are dropped: the instance points at the bindings, and runs
+    // the module's code.
     pub(crate) instance: OnceCell<Instance>,
-    pub(crate) bindings: Box<[UnsafeCell<HostBinding>]>,
+    pub(crate) bindings: Stable<[UnsafeCell<HostBinding>]>,
+    pub(crate) module: Module,
     name: RefCell<String>,
     pub(crate) funcs: RefCell<Funcs>,
 }
@@ -110,16 +113,15 @@ impl Vm {
                 stack_words: 0,
             })
         };
-        let vm = Self(Box::new(Inner {
+        let vm = Self(Stable::new(Inner {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            module: module.clone(),
             options: RefCell::default(),
             guest_stack_bytes: Cell::new(0),
             interrupt: Arc::new(Interrupt::new()),
             deadline_ticks: Cell::new(0),
             outermost_work: Cell::new(false),
             throws: module.throws(),
-            spent: Cell::new(0),
+            exceptions_left: Cell::new(0),
             life: Cell::new(Life::Loaded),
             state: UnsafeCell::new(CallState::new()),
             memory: UnsafeCell::new(VMMemoryDefinition {
@@ -131,6 +133,7 @@ impl Vm {
             bindings: std::iter::repeat_with(unbound)
                 .take(module.imports().len())
                 .collect(),
+            module: module.clone(),
             name: RefCell::default(),
             funcs: RefCell::default(),
         }));
@@ -241,16 +244,15 @@ impl Vm {
         result
     }
 
-    /// Where the linear memory's address and size in bytes stand. The place is stable
-    /// for the VM's life; what it says changes when memory grows, and is size 0
-    /// before [`Vm::link`] and without a memory. A module has one memory at most, so
-    /// it does not matter under which name it is exported.
+    /// Where the linear memory's address and size in bytes stand. The place is stable for
+    /// the VM's life; what it says changes when memory grows, and is size 0 before
+    /// [`Vm::link`] and without a memory, of which a module has one at most.
     pub fn memory(&self) -> *const VMMemoryDefinition {
         self.0.memory.get()
     }
 
-    /// From within a host function: makes the guest trap with this message when the
-    /// host function returns. Outside a call it does nothing.
+    /// From within a host function: makes the guest trap with this message when that
+    /// returns. Outside a call it does nothing.
     pub fn trap(&self, message: &str) {
         if self.0.is_running() {
             let mut pending = self.0.pending_traps.borrow_mut();
@@ -295,6 +297,7 @@ impl Inner {
         self.deadline_ticks.set(deadline_ticks);
         self.outermost_work.set(deadline_ticks != 0 || self.throws);
         self.guest_stack_bytes.set(options.guest_stack_bytes);
+        self.exceptions_left.set(options.max_exception_bytes);
         self.options.replace(options);
         Ok(())
     }

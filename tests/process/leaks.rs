@@ -239,7 +239,10 @@ fn exceptions_leave_nothing_behind() {
         // Many calls with a few exceptions each; one call has a limit.
         stays_flat(500, 2000, |_| drop(guest.results("run", &[Val::I32(100)])));
         let error = guest.fails(Code::Trap, "run", &[Val::I32(u32::MAX)]);
-        says(&error, "too many exceptions in one call");
+        says(
+            &error,
+            "too many exceptions: more than 104857600 bytes in one call",
+        );
         stays_flat(1, 10, |_| {
             drop(guest.fails(Code::Trap, "run", &[Val::I32(u32::MAX)]))
         });

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use rust_wasm::Code;
+use rust_wasm::{Code, Options};
 
 use crate::support::{Guest, failure, says};
 
@@ -153,10 +153,16 @@ fn exceptions_have_a_budget_per_call_which_deep_ones_use_up_sooner() {
     for _ in 0..3 {
         assert_eq!(guest.i32("many", &vals![9000_u32, 0_u32]), 7);
         let error = guest.fails(Code::Trap, "many", &vals![11_000_u32, 0_u32]);
-        says(&error, "too many exceptions in one call");
+        says(
+            &error,
+            "too many exceptions: more than 104857600 bytes in one call",
+        );
         // Some 160 KiB of stack or more.
         let error = guest.fails(Code::Trap, "many", &vals![300_u32, 10_000_u32]);
-        says(&error, "too many exceptions in one call");
+        says(
+            &error,
+            "too many exceptions: more than 104857600 bytes in one call",
+        );
         assert_eq!(guest.i32("many", &vals![20_u32, 10_000_u32]), 7);
     }
 }
@@ -167,8 +173,32 @@ fn a_guest_that_may_keep_exceptions_has_one_budget_for_its_life() {
     assert_eq!(guest.i32("many", &vals![6000_u32, 0_u32]), 7);
     for _ in 0..3 {
         let error = guest.fails(Code::Trap, "many", &vals![6000_u32, 0_u32]);
-        says(&error, "too many exceptions in one call");
+        says(
+            &error,
+            "more than 104857600 bytes since the VM was made: it may keep them",
+        );
     }
+}
+
+#[test]
+fn the_budget_is_an_option() {
+    let guest = |max_exception_bytes| {
+        let options = Options {
+            max_exception_bytes,
+            ..Options::default()
+        };
+        Guest::with(&MANY.replace("GLOBAL", ""), &options)
+    };
+    let small = guest(50_000);
+    assert_eq!(small.i32("many", &vals![3_u32, 0_u32]), 7);
+    let error = small.fails(Code::Trap, "many", &vals![5_u32, 0_u32]);
+    says(
+        &error,
+        "too many exceptions: more than 50000 bytes in one call",
+    );
+    let error = guest(0).fails(Code::Trap, "many", &vals![1_u32, 0_u32]);
+    says(&error, "more than 0 bytes");
+    assert_eq!(guest(1 << 30).i32("many", &vals![20_000_u32, 0_u32]), 7);
 }
 
 #[test]
@@ -189,7 +219,10 @@ fn another_vms_call_does_not_renew_the_budget() {
         })
         .link();
     let error = outer.fails(Code::Trap, "many", &vals![11_000_u32, 0_u32]);
-    says(&error, "too many exceptions in one call");
+    says(
+        &error,
+        "too many exceptions: more than 104857600 bytes in one call",
+    );
     assert_eq!(outer.i32("many", &vals![9000_u32, 0_u32]), 7);
 }
 

@@ -360,3 +360,35 @@ fn deadlines_on_eight_threads_at_once() {
         }
     });
 }
+
+/// To walk a deep stack takes longer than to make it: a deadline may pass meanwhile.
+#[test]
+fn a_guests_own_unreachable_is_no_deadline_that_passed_afterwards() {
+    let text = r#"(module
+      (func $down (export "down") (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+          (else (unreachable)))))"#;
+    const DEPTH: u32 = 400_000;
+    let module = module(text);
+    let with = |call_deadline| {
+        let options = Options {
+            guest_stack_bytes: 64 << 20,
+            call_deadline,
+            ..Options::default()
+        };
+        Guest::of(&module, &options).link()
+    };
+    let begin = Instant::now();
+    with(None).fails(Code::Trap, "down", &vals![DEPTH]);
+    // The most of that is for the walk, so that a half of it is a deadline which most calls
+    // reach with their stack made. Some may not.
+    let deadline = begin.elapsed() / 2;
+    let guest = with(Some(deadline));
+    let own = (0..50).any(|_| {
+        let begin = Instant::now();
+        let error = guest.try_call("down", &vals![DEPTH]).expect_err("traps");
+        error.code() == Code::Trap && begin.elapsed() > deadline + Duration::from_millis(3)
+    });
+    assert!(own, "always the deadline of {deadline:?}");
+}

@@ -39,6 +39,7 @@ const FILE: &str = r#"
 max_memory_bytes = 65_536
 max_table_elements = 7
 max_backtrace_frames = 2
+max_exception_bytes = 9
 guest_stack_bytes = 65_536
 call_deadline_ms = 50
 
@@ -61,6 +62,7 @@ fn a_file_gives_limits_by_vm_id() {
         max_memory_bytes: Some(65_536),
         max_table_elements: Some(7),
         max_backtrace_frames: Some(2),
+        max_exception_bytes: Some(9),
         guest_stack_bytes: Some(65_536),
         call_deadline_ms: Some(50),
     };

@@ -122,6 +122,52 @@ fn branches_do_not_lead_around_checks() {
     is_stopped(&guest("", &short_leaf(), &body));
 }
 
+/// One operator, on a gibibyte: some 50 ms.
+#[test]
+fn one_large_operation_on_the_memory() {
+    for operation in [
+        "(memory.fill (i32.const 0) (i32.const 1) (i32.const 0x40000000))",
+        "(memory.copy (i32.const 0) (i32.const 0x10000000) (i32.const 0x30000000))",
+        "(memory.copy (i32.const 0x10000000) (i32.const 0) (i32.const 0x30000000))",
+    ] {
+        is_stopped(&guest("", "(memory 16384)", operation));
+    }
+}
+
+#[test]
+fn large_operations_do_what_small_ones_do() {
+    // 128 MiB and some, from 3 on.
+    const LEN: u32 = (128 << 20) + 77;
+    let text = r#"(module (memory 3000)
+      (func (export "fill") (param i32 i32 i32)
+        (memory.fill (local.get 0) (local.get 1) (local.get 2)))
+      (func (export "copy") (param i32 i32 i32)
+        (memory.copy (local.get 0) (local.get 1) (local.get 2)))
+      (func (export "store") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))
+      (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0))))"#;
+    let guest = Guest::new(text);
+    let load = |place: u32| guest.i32("load", &vals![place]);
+    guest.results("fill", &vals![3_u32, 9_u32, LEN]);
+    let places = [2, 3, 4 + (64 << 20), 2 + LEN, 3 + LEN];
+    assert_eq!(places.map(load), [0, 9, 9, 9, 0]);
+    // Marks on both sides of where pieces begin, and copies that overlap by most of them.
+    let marks = [3, 2 + (64 << 20), 3 + (64 << 20), 3 + (128 << 20), 2 + LEN];
+    for (mark, value) in marks.into_iter().zip(20_u32..) {
+        guest.results("store", &vals![mark, value]);
+    }
+    for (dst, src) in [(10_003_u32, 3_u32), (5, 10_003)] {
+        guest.results("copy", &vals![dst, src, LEN]);
+        assert_eq!(marks.map(|it| load(it - 3 + dst)), [20, 21, 22, 23, 24]);
+    }
+    // What does not fit changes nothing.
+    let end = 3000 << 16;
+    guest.fails(Code::Trap, "fill", &vals![end - LEN + 1, 1_u32, LEN]);
+    guest.fails(Code::Trap, "copy", &vals![end - LEN + 1, 5_u32, LEN]);
+    guest.fails(Code::Trap, "copy", &vals![5_u32, end - LEN + 1, LEN]);
+    guest.fails(Code::Trap, "fill", &vals![5_u32, 1_u32, u32::MAX]);
+    assert_eq!([load(5), load(end - LEN + 1), load(end - 1)], [20, 9, 0]);
+}
+
 #[test]
 fn work_within_the_deadline_is_done() {
     let text = guest(
