@@ -71,6 +71,21 @@ fn the_module_exports_hooks_and_nothing_else() {
     assert!(exports.contains("envoy_dynamic_module_on_program_init"));
 }
 
+/// `dlclose` leaves it mapped: its signal handlers and thread-locals outlive its use.
+#[test]
+fn the_module_stays_when_it_is_closed() {
+    let output = Command::new("readelf")
+        .args(["--dynamic", "--wide"])
+        .arg(module())
+        .env("LC_ALL", "C")
+        .output()
+        .expect("readelf runs");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let flags = text.lines().find(|it| it.contains("(FLAGS_1)"));
+    assert!(flags.is_some_and(|it| it.contains("NODELETE")), "{text}");
+}
+
 /// Every hook is one guarded call, or does nothing.
 #[test]
 fn every_hook_is_guarded() {
