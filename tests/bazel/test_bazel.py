@@ -4,7 +4,9 @@
 """
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -187,35 +189,44 @@ def test_example_names_patches_that_exist(example):
     assert set(named) <= {patch.name for patch in PATCHES}
 
 
-def compile_with_mirrors(compiler, *arguments):
-    includes = ["tests/cpp/envoy_mirror", "tests/cpp/mirror", "cpp"]
-    flags = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    command = [compiler, *flags, *(f"-I{ROOT / folder}" for folder in includes), *arguments]
-    subprocess.run(command, check=True)
+FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+REGISTERS = "-DENVOY_STATIC_EXTENSION_REGISTRATION"
 
 
-def output_of(program):
-    return subprocess.run([program], capture_output=True, text=True, check=True).stdout
+def run(compiler, folder, *arguments):
+    """Compiles a program, runs it, and returns what it printed."""
+    subprocess.run([compiler, *arguments, "-o", folder / "program"], check=True)
+    return subprocess.run([folder / "program"], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-# What registry_probe.cc prints with the registry.h of Envoy 1.37-dev.
-REGISTRY = """\
-macro: {macro}
-macro, forced: 1
-object: 1
-nobody: 0
-twice: Double registration for name: 'by object'
-"""
+def includes(*folders):
+    return [f"-I{ROOT / folder}" for folder in folders]
+
+
+MIRRORS = includes("tests/cpp/envoy_mirror", "tests/cpp/mirror", "cpp", ".")
+HOST = [os.environ.get(name) for name in ("PROXY_WASM_CPP_HOST", "PROXY_WASM_CPP_SDK")]
+# What compiles and links the two programs below against Envoy's own registry.
+ENVOY = shlex.split(os.environ.get("ENVOY_REGISTRY_FLAGS", ""))
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-@pytest.mark.parametrize("is_envoys_own_target", [False, True])
-def test_registry_mirror_registers_as_envoys_does(compiler, is_envoys_own_target, tmp_path):
-    """Envoy defines the macro for its own targets alone; cpp/config.cc is not among them."""
-    define = ["-DENVOY_STATIC_EXTENSION_REGISTRATION"] if is_envoys_own_target else []
-    program = tmp_path / "probe"
-    compile_with_mirrors(compiler, *define, ROOT / "tests/cpp/registry_probe.cc", "-o", program)
-    assert output_of(program) == REGISTRY.format(macro=int(is_envoys_own_target))
+def test_host_mirror_prints_what_the_host_does(compiler, tmp_path):
+    printed = (ROOT / "tests/cpp/mirror_probe.txt").read_text()
+    probe = ROOT / "tests/cpp/mirror_probe.cc"
+    assert run(compiler, tmp_path, *FLAGS, *MIRRORS, probe) == printed
+    if all(HOST):
+        sources = [probe, ROOT / "tests/adaptor/src/real_host.cc", f"{HOST[0]}/src/bytecode_util.cc"]
+        assert run(compiler, tmp_path, *FLAGS, "-isystem", HOST[0], "-isystem", HOST[1], *sources) == printed
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("define", [[], [REGISTERS], ["-DNDEBUG"]], ids=["plain", "registers", "optimised"])
+def test_registry_mirror_behaves_as_envoys(compiler, define, tmp_path):
+    """Envoy has the macro for its own targets alone; cpp/config.cc is not among them."""
+    source = ROOT / "tests/bazel/registry_test.cc"
+    assert "failed" not in run(compiler, tmp_path, *FLAGS, *define, *MIRRORS, source)
+    if ENVOY and compiler == "clang++":
+        assert "failed" not in run(compiler, tmp_path, *define, source, *ENVOY)
 
 
 FIND_THE_FACTORY = """
@@ -237,9 +248,7 @@ def test_factory_registers_where_it_is_linked(compiler, tmp_path):
     (tmp_path / "main.cc").write_text(FIND_THE_FACTORY)
     sources = [tmp_path / "main.cc", ROOT / "cpp/config.cc", ROOT / "cpp/rust_vm.cc"]
     archive = ROOT / "target/release/librust_wasm_prelinked.a"
-    program = tmp_path / "program"
-    compile_with_mirrors(compiler, *sources, archive, "-lpthread", "-ldl", "-lm", "-o", program)
-    assert output_of(program) == "rust"
+    assert run(compiler, tmp_path, *FLAGS, *MIRRORS, *sources, archive, "-lpthread", "-ldl", "-lm") == "rust"
 
 
 def test_stock_envoy_accepts_the_example_configuration(tmp_path):

@@ -1,8 +1,9 @@
 // The part of Envoy's registry that cpp/config.cc and its test use. It behaves as Envoy's does, the
 // macro above all, which registers only under ENVOY_STATIC_EXTENSION_REGISTRATION.
-// registry_probe.cc compares the two.
+// tests/bazel/registry_test.cc runs on both.
 #pragma once
 
+#include <cassert>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -15,7 +16,7 @@ template <class Base> class FactoryRegistry {
 public:
   static void registerFactory(Base& factory, std::string_view name) {
     if (!factories().emplace(name, &factory).second) {
-      throw std::invalid_argument("Double registration for name: '" + std::string(name) + "'");
+      throw std::runtime_error("Double registration for name: '" + std::string(name) + "'");
     }
   }
 
@@ -33,7 +34,10 @@ private:
 
 template <class T, class Base> class RegisterFactory {
 public:
-  RegisterFactory() { FactoryRegistry<Base>::registerFactory(instance_, instance_.name()); }
+  RegisterFactory() {
+    assert(!instance_.name().empty());
+    FactoryRegistry<Base>::registerFactory(instance_, instance_.name());
+  }
 
 private:
   T instance_{};

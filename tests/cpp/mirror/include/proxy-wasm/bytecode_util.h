@@ -15,6 +15,9 @@ public:
   static std::optional<std::string> writeModuleWithCustomSection(std::string_view bytecode,
                                                                  std::string_view section_name,
                                                                  std::string_view contents) {
+    if (!bytecode.starts_with(std::string_view("\0asm", 4))) {
+      return std::nullopt;
+    }
     const std::string name = leb128(section_name.size()).append(section_name);
     std::string module(bytecode);
     module.push_back('\0'); // the id of a custom section

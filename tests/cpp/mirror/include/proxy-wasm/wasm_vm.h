@@ -1,5 +1,5 @@
 // A mirror of the part of proxy-wasm-cpp-host (f2db56a) that the adaptor uses, so that tests build
-// without a checkout of the host. mirror_check.cc, given a checkout, finds where the two differ.
+// without a checkout of the host. mirror_probe.cc, given a checkout, finds where the two differ.
 #pragma once
 
 #include <cstddef>
