@@ -1,14 +1,17 @@
-//! The prelinked archive: what it exports, and that it links beside another Rust library.
+//! The archives: what the prelinked one exports, that it links beside another Rust library, and
+//! that a crash of the program is as well reported with each of them as without.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The archive that `make staticlib` or `make headless` builds.
+/// The prelinked archive that `make staticlib` or `make headless` builds.
 fn archive(folder: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target")
-        .join(folder)
-        .join("release/librust_wasm_prelinked.a");
+    built(&format!("{folder}/release/librust_wasm_prelinked.a"))
+}
+
+fn built(file: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let path = target.join(file.trim_start_matches('/'));
     assert!(
         path.exists(),
         "{} is missing; run `make staticlib headless`",
@@ -63,13 +66,18 @@ fn link(name: &str, archive: &Path, (c, cpp): (&str, &str)) -> (PathBuf, u64) {
         .arg(here.join("tests/archive/other.rs"))
         .arg("-o")
         .arg(&other));
-    let object = out.join(format!("program-{name}-{c}.o"));
-    run(Command::new(c)
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-c", "-I"])
-        .arg(here.join("../../cpp"))
-        .arg(here.join("tests/archive/program.c"))
-        .arg("-o")
-        .arg(&object));
+    let compiled = |source: &str| {
+        let object = out.join(format!("{source}-{name}-{c}.o"));
+        run(Command::new(c)
+            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O0"])
+            .args(["-fno-omit-frame-pointer", "-c", "-I"])
+            .arg(here.join("../../cpp"))
+            .arg(here.join("tests/archive").join(source))
+            .arg("-o")
+            .arg(&object));
+        object
+    };
+    let objects = [compiled("program.c"), compiled("crash.c")];
     let link = |kind: &str, inputs: &[&Path], flags: &[&str]| {
         let program = out.join(format!("{kind}-{name}-{c}"));
         run(Command::new(cpp)
@@ -78,12 +86,13 @@ fn link(name: &str, archive: &Path, (c, cpp): (&str, &str)) -> (PathBuf, u64) {
             .arg(here.join("tests/archive/unwinding.cc"))
             .args(inputs)
             .arg(&other)
-            .args(["-Wl,--gc-sections", "-Wl,--strip-all"])
+            // The crash's functions are found by their dynamic symbols.
+            .args(["-Wl,--gc-sections", "-Wl,--strip-all", "-rdynamic"])
             .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-o"])
             .arg(&program));
         program
     };
-    let program = link("with", &[&object, archive], &[]);
+    let program = link("with", &[&objects[0], &objects[1], archive], &[]);
     let without = link("without", &[], &["-DWITHOUT_ARCHIVE"]);
     run(&mut Command::new(&without));
     let size = |path: &Path| path.metadata().expect("linked").len();
@@ -125,5 +134,34 @@ fn headless_runs_precompiled_code_only() {
     for program in [full, headless] {
         let mut cached = Command::new(program);
         assert_eq!(run(cached.env("RUST_WASM_CACHE_DIR", &cache)), GOOD);
+    }
+}
+
+/// The proxy's handler has no frame of the runtime before it, whichever archive that is in: the
+/// program's own functions follow on the handler's frame, down to `main`.
+#[test]
+fn the_stack_of_a_crash_is_whole() {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache-for-crashes");
+    let _ = std::fs::remove_dir_all(&cache);
+    let plain = built("release/librust_wasm.a");
+    // The headless one runs what the others have compiled.
+    for (name, archive) in [
+        ("crash", archive("")),
+        ("crash-plain", plain),
+        ("crash-headless", archive("headless")),
+    ] {
+        for compilers in COMPILERS {
+            let (program, _) = link(name, &archive, compilers);
+            let output = Command::new(program)
+                .arg("crash")
+                .env("RUST_WASM_CACHE_DIR", &cache)
+                .output()
+                .expect("starts");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(42), "{name}: {output:?}");
+            // The first is the kernel's way back from the handler.
+            let stack = format!("{GOOD}?\ncrash_middle\ncrash_outer\nmain\n");
+            assert!(said.starts_with(&stack), "{name}, {compilers:?}: {said}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crash.h"
 #include "rust_wasm.h"
 
 bool other_catches_a_panic(void);
@@ -33,7 +34,10 @@ static rust_wasm_slice_t slice(const void* data, size_t size) {
   return (rust_wasm_slice_t){(const uint8_t*)data, size};
 }
 
-int main(void) {
+// With an argument it crashes at the end.
+int main(int argc, char** argv) {
+  (void)argv;
+  watch_crashes();
   rust_wasm_options_t options;
   check(rust_wasm_options_init(&options));
   rust_wasm_module_t* module = NULL;
@@ -60,7 +64,9 @@ int main(void) {
 
   printf("%s, ", other_catches_a_panic() ? "caught" : "not caught");
   printf("%s\n", cpp_catches_an_exception() ? "caught" : "not caught");
+  fflush(stdout);
+  const int crashed = argc > 1 ? crash_outer(1) : 0;
   rust_wasm_vm_free(vm);
   rust_wasm_module_free(module);
-  return 0;
+  return crashed;
 }
