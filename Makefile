@@ -1,6 +1,6 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
-.PHONY: all setup plugins bench staticlib headless module test test-envoy demo bench-envoy lint format clean
+.PHONY: all setup plugins bench staticlib headless module test test-aarch64 test-envoy demo bench-envoy lint format clean
 # What is listed first comes first, setup above all. Cargo uses every core by itself.
 .NOTPARALLEL:
 all: staticlib
@@ -57,6 +57,10 @@ bench-envoy: setup module target/plugins/rust-sdk.wasm target/plugins/rust-hostc
 test: PACKAGES = --workspace
 test: setup plugins staticlib headless target/envoy-venv/ready
 	tools/test
+
+# The tests of the runtime and of the C ABI for AArch64, under an emulator.
+test-aarch64: setup
+	tools/test-aarch64
 
 # The same requests to this runtime and to V8 in one stock Envoy.
 test-envoy: setup plugins module target/envoy-venv/ready

@@ -9,7 +9,7 @@ use crate::error::list;
 const PREFIX: &str = "RUST_WASM_";
 
 /// Every variable that begins with [`PREFIX`], whoever reads it.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     // The runtime: see `Options`.
     "RUST_WASM_CACHE_DIR",
     "RUST_WASM_CACHE_MAX_BYTES",
@@ -28,6 +28,7 @@ const KNOWN: [&str; 15] = [
     "RUST_WASM_MODULE_DIR",
     "RUST_WASM_MODULE_SYMBOLS",
     "RUST_WASM_TEST_CHILD",
+    "RUST_WASM_TEST_RUNNER",
 ];
 
 /// A warning that names the environment variables which begin with `RUST_WASM_` and mean

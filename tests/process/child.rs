@@ -5,6 +5,22 @@ use std::process::{Command, Output};
 /// Set in the child to the name of the test that it is to run.
 const CHILD: &str = "RUST_WASM_TEST_CHILD";
 
+/// Names what starts programs of another machine's, an emulator and its arguments.
+const RUNNER: &str = "RUST_WASM_TEST_RUNNER";
+
+/// This program, to be started.
+fn this_program() -> Command {
+    let program = std::env::current_exe().expect("this program");
+    let runner = std::env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let Some(emulator) = words.next() else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(program);
+    command
+}
+
 /// Runs `body` in a child, and `judge` on how it ended.
 pub(crate) fn in_child(
     test: &str,
@@ -19,8 +35,7 @@ pub(crate) fn in_child(
         body();
         return;
     }
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program)
+    let output = this_program()
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, test)
         .envs(variables.iter().copied())
