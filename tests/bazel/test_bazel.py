@@ -91,6 +91,8 @@ def is_declared(label, here, declared):
     if not label.startswith("//"):
         return declared[here].has(label.removeprefix(":"))
     package, _, name = label[2:].partition(":")
+    if name == "all":  # that the package has
+        return package in declared and bool(declared[package].declared)
     return package in declared and declared[package].has(name or package.rpartition("/")[2])
 
 
