@@ -236,6 +236,35 @@ def test_properties(proxy, http):
     assert log[len(expected) + 3] == "info response.code = 0xc800000000000000"
 
 
+@both_protocols
+def test_properties_that_are_empty(proxy, http):
+    """An SDK takes what is not found for an error; these are there for every request."""
+    names = ["request.query", "connection.requested_server_name", "request.nonsense"]
+    headers = [("x-request-properties", "|".join(f"status:{name}" for name in names))]
+    seen(proxy.send("properties", Request("/see", headers), http))
+    expected = [f"info {name}: status {status}" for name, status in zip(names, [0, 0, 1])]
+    assert proxy.log("properties", 5)[:3] == expected
+
+
+@both_protocols
+def test_duration_is_the_whole_streams(proxy, http):
+    headers = [(f"x-{when}-properties", "request.duration") for when in ("request", "log")]
+    seen(proxy.send("properties", Request("/see", headers), http))
+    log = proxy.log("properties", 4)
+    assert log[0] == "info request.duration = none"
+    logged = next(line for line in log[1:] if "duration" in line)
+    nanoseconds = int.from_bytes(bytes.fromhex(logged.removeprefix("info request.duration = 0x")), "little")
+    assert 1000 < nanoseconds < 60_000_000_000
+
+
+@both_protocols
+def test_replaced_headers_leave_others_alone(proxy, http):
+    """Envoy's ABI could not set an empty value again."""
+    headers = [("x-do", "all-but"), ("x-empty", ""), ("x-in", "a")]
+    got = seen(proxy.send("headers", Request("/see", headers), http))
+    assert values(got, "x-empty") == [""] and values(got, "x-map") == ["one", "two"]
+
+
 def test_capability_restriction(proxy):
     headers = [("x-request-properties", "plugin_name"), ("x-log-properties", "plugin_name")]
     seen(proxy.send("restricted", Request("/see", headers)))

@@ -179,7 +179,6 @@ impl Filter {
     }
 
     pub(super) fn headers_event(&self, direction: Direction, end: bool) -> HeadersStatus {
-        self.note_end(direction, end, true);
         let map = match direction {
             Direction::Request => abi::HeaderType::RequestHeader,
             Direction::Response => abi::HeaderType::ResponseHeader,
@@ -202,7 +201,6 @@ impl Filter {
     }
 
     pub(super) fn body_event(&self, direction: Direction, end: bool) -> BodyStatus {
-        self.note_end(direction, end, false);
         if self.active.get().is_none() {
             return BodyStatus::Continue;
         }
@@ -227,7 +225,6 @@ impl Filter {
     }
 
     pub(super) fn trailers_event(&self, direction: Direction) -> TrailersStatus {
-        self.note_end(direction, true, false);
         if self.active.get().is_none() {
             return TrailersStatus::Continue;
         }
@@ -250,12 +247,6 @@ impl Filter {
             .handle
             .header(abi::HeaderType::RequestHeader, b"content-type");
         content_type.is_some_and(grpc::is_grpc)
-    }
-
-    fn note_end(&self, direction: Direction, end: bool, at_once: bool) {
-        if end && direction == Direction::Request {
-            self.seen.request_is_complete(at_once);
-        }
     }
 
     /// Answers the stream. Envoy does not pass a module its own response, so the plugin's
@@ -334,9 +325,11 @@ impl Filter {
 
     pub(super) fn log(&self) {
         self.ending.set(true);
-        if !self.logged.replace(true)
-            && let Some(active) = self.active()
-        {
+        if self.logged.replace(true) {
+            return;
+        }
+        self.seen.stream_is_complete();
+        if let Some(active) = self.active() {
             active.instance.vm.shared.enter().log_stream(active.context);
         }
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::abi::{self, BodyType, EnvoyBuffer, EnvoyHeader, FilterPtr, HeaderType};
 use super::abi::{ModuleBuffer, ModuleHeader, ResetReason};
+use super::guard;
 use super::plugin::RouteConfig;
 use crate::host::abi::MapType;
 use crate::host::proxy::{LocalResponse, OwnedPairs};
@@ -17,10 +18,13 @@ pub(super) struct Handle {
 }
 
 /// All headers of a map. One is cheap to ask for; for a second one in the same hook, all
-/// are fetched, since each time Envoy copies the name and searches.
+/// are fetched, since each time Envoy copies the name and searches. They are Envoy's: other
+/// filters may change them once the hook has ended, or while another runs inside of it.
 #[derive(Default)]
 struct HeaderList {
     map: Option<HeaderType>,
+    /// When they were asked for, see [`guard::hooks`].
+    hook: u64,
     list: Vec<EnvoyHeader>,
 }
 
@@ -34,8 +38,8 @@ impl Handle {
         }
     }
 
-    /// To be called whenever Envoy's headers may change: by us, or since a hook ended.
-    pub(super) fn forget_headers(&self) {
+    /// To be called whenever we change Envoy's headers.
+    fn forget_headers(&self) {
         let mut headers = self.headers.borrow_mut();
         headers.map = None;
         headers.list.clear();
@@ -61,13 +65,15 @@ impl Handle {
 
     pub(super) fn header(&self, map: HeaderType, name: &[u8]) -> Option<&[u8]> {
         let mut headers = self.headers.borrow_mut();
-        if headers.map == Some(map) {
+        let hook = guard::hooks();
+        if headers.map == Some(map) && headers.hook == hook {
             if headers.list.is_empty() {
                 self.fetch_headers(map, &mut headers.list);
             }
             return find(map, name, &headers.list);
         }
         headers.map = Some(map);
+        headers.hook = hook;
         headers.list.clear();
         drop(headers);
         let mut value = EnvoyBuffer::EMPTY;
@@ -234,15 +240,17 @@ impl Handle {
     }
 
     pub(super) fn continue_decoding(&self) {
-        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_decoding(self.filter) }
+        // The filters after this one have run.
+        guard::turn();
     }
 
     pub(super) fn continue_encoding(&self) {
-        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe { abi::envoy_dynamic_module_callback_http_filter_continue_encoding(self.filter) }
+        // The filters after this one have run.
+        guard::turn();
     }
 
     pub(super) fn reset(&self, details: &[u8]) {
@@ -258,9 +266,9 @@ impl Handle {
     }
 
     pub(super) fn clear_route_cache(&self) {
-        self.forget_headers();
         // SAFETY: the filter is alive.
         unsafe { abi::envoy_dynamic_module_callback_http_clear_route_cache(self.filter) }
+        guard::turn();
     }
 
     pub(super) fn set_upstream_host(&self, host: &[u8]) -> bool {

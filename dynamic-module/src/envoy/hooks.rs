@@ -143,7 +143,6 @@ pub(super) fn with_filter<T: Copy>(
             return fallback;
         };
         let _held = filter.hold();
-        filter.handle().forget_headers();
         body(filter)
     })
 }
@@ -239,7 +238,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const Filter)
             // SAFETY: from `filter_new`, and Envoy does not use it again. Hooks under way
             // hold it too.
             let filter = unsafe { Rc::from_raw(filter) };
-            filter.handle().forget_headers();
             filter.end();
         }
     });

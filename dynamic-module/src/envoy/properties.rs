@@ -18,15 +18,14 @@ pub(super) struct Seen {
     start: u64,
     /// Bytes of request body.
     pub(super) received: Cell<u64>,
-    /// How long it took until the request was complete.
+    /// How long the stream took, once it has ended.
     complete: Cell<Option<u64>>,
 }
 
 impl Seen {
-    /// `at_once`: it has headers only.
-    pub(super) fn request_is_complete(&self, at_once: bool) {
-        let now = if at_once { self.start } else { clock::real() };
-        self.complete.set(Some(now.saturating_sub(self.start)));
+    pub(super) fn stream_is_complete(&self) {
+        let took = clock::real().saturating_sub(self.start);
+        self.complete.set(Some(took));
     }
 }
 
@@ -106,6 +105,9 @@ const ATTRIBUTES: &[(&[u8], &[u8], u32, Kind)] = &[
     (b"xds", b"virtual_host_name", 63, Kind::Text),
     (b"xds", b"filter_chain_name", 66, Kind::Text),
 ];
+/// Those that Envoy's Wasm filter finds empty, where it has none: `request.query` and
+/// `connection.requested_server_name`.
+const NEVER_MISSING: [u32; 2] = [11, 30];
 const ROUTE_NAME: u32 = 61;
 const RESPONSE_CODE: u32 = 15;
 const RESPONSE_SIZE: u32 = 21;
@@ -201,7 +203,12 @@ fn attribute<'a>(filter: &'a Filter, group: &[u8], name: &[u8]) -> Option<Cow<'a
     let found = ATTRIBUTES.iter().find(|it| it.0 == group && it.1 == name);
     let (.., id, kind) = found?;
     match kind {
-        Kind::Text => handle.attribute_string(*id).map(Cow::Borrowed),
+        Kind::Text => {
+            let text = handle.attribute_string(*id);
+            // Envoy does not tell an empty text from none.
+            let text = text.or(NEVER_MISSING.contains(id).then_some(b""));
+            text.map(Cow::Borrowed)
+        }
         Kind::Number => handle.attribute_int(*id).and_then(number),
     }
 }
@@ -227,7 +234,11 @@ fn metadata<'a>(
 fn headers<'a>(filter: &'a Filter, map: HeaderType, path: &[&[u8]]) -> Option<Cow<'a, [u8]>> {
     let pairs = filter.handle().headers(map);
     match path {
-        [] => encode_pairs(&pairs).ok().map(Cow::Owned),
+        [] => {
+            let joined = joined(&pairs);
+            let pairs: Vec<_> = joined.iter().map(|it| (it.0, &*it.1)).collect();
+            encode_pairs(&pairs).ok().map(Cow::Owned)
+        }
         [name] => {
             let found = pairs.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
             let values: Vec<&[u8]> = found.map(|(_, value)| *value).collect();
@@ -239,6 +250,22 @@ fn headers<'a>(filter: &'a Filter, map: HeaderType, path: &[&[u8]]) -> Option<Co
         }
         _ => None,
     }
+}
+
+/// One pair for each name, with all of its values.
+fn joined<'a>(pairs: &[(&'a [u8], &'a [u8])]) -> Vec<(&'a [u8], Cow<'a, [u8]>)> {
+    let mut joined: Vec<(&[u8], Cow<'_, [u8]>)> = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match joined.iter_mut().find(|it| it.0 == *name) {
+            Some((_, values)) => {
+                let values = values.to_mut();
+                values.push(b',');
+                values.extend_from_slice(value);
+            }
+            None => joined.push((name, Cow::Borrowed(value))),
+        }
+    }
+    joined
 }
 
 /// From trailers or headers, or what stands for the HTTP status.

@@ -1,5 +1,7 @@
 //! Maps: headers, trailers, metadata.
 
+use std::collections::BTreeMap;
+
 use super::super::abi::{AbiVersion, HostResult, MapType, Status};
 use super::super::context::Context;
 use super::super::memory::size32;
@@ -78,13 +80,29 @@ host_functions! {
         let stream = changeable(&context, map)?;
         let mut old = Vec::new();
         stream.headers(map, &mut |pairs| {
-            old.extend(pairs.iter().map(|(name, _)| name.to_vec()));
+            old.extend(pairs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())));
         });
-        for name in old {
-            stream.remove_header(map, &name)?;
+        let old = borrowed(&old);
+        // What stays as it is is left alone: not every value could be set again.
+        let mut values: BTreeMap<Vec<u8>, [Vec<&[u8]>; 2]> = BTreeMap::new();
+        for (side, pairs) in [&old, &pairs].into_iter().enumerate() {
+            for (name, value) in pairs {
+                values.entry(name.to_ascii_lowercase()).or_default()[side].push(value);
+            }
         }
-        for (name, value) in pairs {
-            stream.add_header(map, name, value)?;
+        let stays = |name: &[u8]| {
+            let values = values.get(&name.to_ascii_lowercase());
+            values.is_some_and(|[old, new]| old == new)
+        };
+        for (name, _) in &old {
+            if !stays(name) {
+                stream.remove_header(map, name)?;
+            }
+        }
+        for (name, value) in &pairs {
+            if !stays(name) {
+                stream.add_header(map, name, value)?;
+            }
         }
         Ok(())
     }

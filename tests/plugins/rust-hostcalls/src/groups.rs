@@ -36,6 +36,14 @@ impl Filter {
             map.extend([("x-map", &b"one"[..]), ("x-map", b"two")]);
             self.set_http_request_headers_bytes(map);
         }
+        if self.what == "all-but" {
+            let mut map: Vec<_> = all
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_slice()))
+                .collect();
+            map.extend([("x-map", &b"one"[..]), ("x-map", b"two")]);
+            self.set_http_request_headers_bytes(map);
+        }
         self.set_http_request_header("x-set", Some("set"));
         self.set_http_request_header("x-in", Some("replaced"));
         self.add_http_request_header("x-in-2", "added");
@@ -71,6 +79,10 @@ impl Filter {
     /// `names` as in `request.path|request.headers.x-in`.
     pub fn log_properties(&self, names: &str) {
         for name in names.split('|').filter(|name| !name.is_empty()) {
+            if let Some(path) = name.strip_prefix("status:") {
+                info!("{path}: status {}", status_of_property(path));
+                continue;
+            }
             match hostcalls::get_property(name.split('.').collect()) {
                 Ok(value) => info!("{name} = {}", show_option(value)),
                 Err(status) => info!("{name}: {status:?}"),
@@ -238,4 +250,21 @@ pub fn add_to_shared(context: &dyn Context, key: &str, step: u64) -> u64 {
             Err(other) => panic!("shared data: {other:?}"),
         }
     }
+}
+
+/// The SDK does not tell an empty value from none.
+fn status_of_property(path: &str) -> u32 {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            value: *mut *const u8,
+            size: *mut usize,
+        ) -> u32;
+    }
+    let path = path.replace('.', "\0");
+    let (mut value, mut size) = (std::ptr::null(), 0);
+    // SAFETY: all are valid, and the value is not used.
+    unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut value, &raw mut size) }
 }
