@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use rust_wasm::Limits;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,6 +47,8 @@ pub struct PluginConfig {
     pub configuration: Vec<u8>,
     /// `vm_config`
     pub vm: VmConfig,
+    /// `limits`, which Envoy's own filter does not have: those of the VM.
+    pub limits: Limits,
     /// `failure_policy`, or what `fail_open` means.
     pub failure_policy: FailurePolicy,
     /// `fail_open`: unlike `failure_policy: FAIL_OPEN`, which answers the streams that the
@@ -152,6 +155,7 @@ impl RawPlugin {
             root_id: self.root_id,
             configuration: any("configuration", self.configuration)?,
             vm: self.vm_config.check()?,
+            limits: self.limits,
             failure_policy,
             passes_failed_streams: self.fail_open,
             reload_interval,

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 from client import Http1, Request
-from envoy import PLUGINS, ROOT, Plugin, every
+from envoy import PLUGINS, ROOT, Envoy, Plugin, every
 from test_faults import ONCE, policy
 
 pytestmark = pytest.mark.parametrize("engine", ["rust"], indirect=True)
@@ -55,6 +55,21 @@ def test_memory_that_grows_is_counted(start):
     proxy = start(Plugin("grow", "none"))
     assert proxy.send("grow", Request("/see", [("x-do", "grow")])).status == 200
     assert counts(proxy)["memory_bytes"] == 1 << 30
+
+
+def test_limits_beside_the_vms_configuration(start):
+    proxy = start(Plugin("grow", "none", more={"limits": {"max_memory_bytes": 16 << 20}}))
+    assert proxy.send("grow", Request("/see", [("x-do", "grow")])).status == 200
+    assert proxy.log("grow", 1) == ["info grew to 256 pages"]
+
+
+def test_a_load_error_names_the_plugin_and_its_file(engine, tmp_path):
+    file = tmp_path / "broken.wasm"
+    file.write_bytes(b"not wasm")
+    with Envoy(engine, [Plugin("broken", wasm=file)], wait=False) as envoy:
+        assert envoy.wait_for_end(60) != 0
+        place = f"vm_config.code.local.filename {file}: "
+        assert f"Wasm plugin broken root broken cannot be loaded: {place}" in envoy.log()
 
 
 def test_next_request_has_a_fresh_vm(start):

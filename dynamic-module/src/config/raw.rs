@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use rust_wasm::Limits;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ pub(super) struct RawPlugin {
     pub(super) root_id: String,
     #[serde(alias = "vmConfig")]
     pub(super) vm_config: RawVm,
+    /// Not Envoy's.
+    #[serde(default)]
+    pub(super) limits: Limits,
     pub(super) configuration: Option<Value>,
     #[serde(default, alias = "failOpen")]
     pub(super) fail_open: bool,

@@ -47,6 +47,22 @@ fn a_block_of_the_wasm_filter_is_taken() {
     assert_eq!(config.vm.code, Code::File("/p.wasm".into()));
 }
 
+#[test]
+fn limits_stand_beside_the_vms_configuration() {
+    let limits = r#"{"max_memory_bytes": 65536, "call_deadline_ms": 20}"#;
+    let config = plugin(&format!("{{\"limits\": {limits}, {CODE}}}"));
+    assert_eq!(config.limits.max_memory_bytes, Some(65536));
+    assert_eq!(config.limits.call_deadline_ms, Some(20));
+    assert_eq!(config.limits.guest_stack_bytes, None);
+    for (limits, word) in [
+        (r#"{"max_memory": 1}"#, "max_memory"),
+        (r#"{"max_memory_bytes": "much"}"#, "much"),
+        (r#"{"guest_stack_bytes": 1}"#, "out of range"),
+    ] {
+        refused(&format!("{{\"limits\": {limits}, {CODE}}}"), word);
+    }
+}
+
 const CODE: &str = r#""vm_config": {"code": {"local": {"inline_string": "x"}}}"#;
 
 #[test]

@@ -70,21 +70,28 @@ impl WasmPlugin {
     pub(super) fn load(json: &[u8]) -> Result<Self, String> {
         Node::from_env()?;
         let config = PluginConfig::parse(json).map_err(|error| error.to_string())?;
-        let code = match &config.vm.code {
-            Code::Inline(code) => code.clone(),
-            Code::File(name) => std::fs::read(name)
-                .map_err(|error| format!("vm_config.code.local.filename {name}: {error}"))?,
+        let name = log_name(&[&config.name, &config.root_id, &config.vm.vm_id]);
+        let of_plugin = |error| format!("Wasm plugin{name} cannot be loaded: {error}");
+        let (code, place) = match &config.vm.code {
+            Code::Inline(code) => (code.clone(), String::new()),
+            Code::File(file) => {
+                let place = format!(".local.filename {file}");
+                let code = std::fs::read(file);
+                let code = code.map_err(|it| of_plugin(format!("vm_config.code{place}: {it}")))?;
+                (code, place)
+            }
         };
         if code.is_empty() {
-            return Err("vm_config.code.local is empty".into());
+            return Err(of_plugin(format!("vm_config.code{place}: it is empty")));
         }
         let program = program(&code, config.vm.allow_precompiled)
-            .map_err(|error| format!("vm_config.code: {error}"))?;
+            .map_err(|error| of_plugin(format!("vm_config.code{place}: {error}")))?;
         let settings = VmSettings {
             vm_id: config.vm.vm_id.clone(),
             configuration: config.vm.configuration.clone(),
             environment: config.vm.environment.clone(),
             allowed_capabilities: config.allowed_capabilities.clone(),
+            limits: config.limits.clone(),
         };
         let vm_key = vm_key(&settings, &code);
         // SAFETY: this is the main thread.
@@ -296,6 +303,7 @@ fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
         add(name.as_bytes());
         add(value.as_bytes());
     }
+    add(format!("{:?}", settings.limits).as_bytes());
     if let Some(allowed) = &settings.allowed_capabilities {
         let mut allowed: Vec<_> = allowed.iter().collect();
         allowed.sort_unstable();

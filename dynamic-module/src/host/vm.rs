@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use rust_wasm::Value;
+use rust_wasm::{Limits, Value};
 
 use super::abi::{HostResult, LogLevel, Status};
 use super::calls::Call;
@@ -29,6 +29,8 @@ pub struct VmSettings {
     pub environment: Vec<(String, String)>,
     /// What the plugin may import and export; `None` for everything.
     pub allowed_capabilities: Option<HashSet<String>>,
+    /// In place of the process's.
+    pub limits: Limits,
 }
 
 impl VmSettings {
@@ -83,8 +85,10 @@ impl Vm {
         settings: &Arc<VmSettings>,
         plugin: &Arc<Plugin>,
     ) -> Result<Self, String> {
-        let runtime = rust_wasm::Vm::new(&program.module, &program.options)
-            .map_err(|error| error.to_string())?;
+        let mut options = program.options.clone();
+        options.limit(&settings.limits);
+        let runtime =
+            rust_wasm::Vm::new(&program.module, &options).map_err(|error| error.to_string())?;
         let root = Rc::new(Context::root(0, plugin));
         Ok(Self {
             runtime,

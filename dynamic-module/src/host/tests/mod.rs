@@ -275,7 +275,7 @@ pub(super) fn settings() -> VmSettings {
         vm_id: "vm".into(),
         configuration: b"vm's".to_vec(),
         environment: vec![("A".into(), "1".into()), ("BC".into(), "23".into())],
-        allowed_capabilities: None,
+        ..VmSettings::default()
     }
 }
 
