@@ -1,6 +1,6 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
-.PHONY: all setup plugins bench staticlib headless module test test-aarch64 test-envoy demo bench-envoy lint format clean
+.PHONY: all setup plugins bench staticlib headless module test test-aarch64 test-envoy fuzz demo bench-envoy lint format clean
 # What is listed first comes first, setup above all. Cargo uses every core by itself.
 .NOTPARALLEL:
 all: staticlib
@@ -11,7 +11,7 @@ SCRIPTS = $(shell git grep --untracked --files-with-matches '^.!/bin/bash')
 BUILDIFIER = npx --yes @bazel/buildifier@8.2.1 --lint=warn --warnings=all
 WASI = wasm32-wasip1
 # Outside of the workspace.
-OTHER_PACKAGES = bench/Cargo.toml $(wildcard tests/plugins/rust-*/Cargo.toml)
+OTHER_PACKAGES = bench/Cargo.toml fuzz/Cargo.toml $(wildcard tests/plugins/rust-*/Cargo.toml)
 AS_PLUGIN = tests/plugins/assemblyscript
 
 # Installs the tools that are missing, and names them.
@@ -65,6 +65,16 @@ test-aarch64: setup
 # The same requests to this runtime and to V8 in one stock Envoy.
 test-envoy: setup plugins module target/envoy-venv/ready
 	PYTHONDONTWRITEBYTECODE=1 target/envoy-venv/bin/pytest -c tests/envoy/pytest.ini tests/envoy
+
+# Hostile input: each of the fuzzer's targets for a while. Some: make fuzz SECONDS=600 TARGETS=load
+fuzz: SECONDS = 60
+fuzz: TARGETS = load bytes code names
+fuzz: setup
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	for target in $(TARGETS); do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run -O --sanitizer none --target-dir target/fuzz $$target -- \
+	    -max_total_time=$(SECONDS) -rss_limit_mb=0 -timeout=30 -print_final_stats=1 || exit 1; \
+	done
 
 lint: setup
 	cargo fmt --all --check
