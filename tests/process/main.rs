@@ -11,4 +11,5 @@ mod guard;
 mod interrupted;
 mod leaks;
 mod neighbours;
+mod nested;
 mod signals;
