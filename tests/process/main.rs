@@ -7,6 +7,7 @@ mod support;
 
 mod child;
 mod environment;
+mod exhaustion;
 mod guard;
 mod interrupted;
 mod leaks;
