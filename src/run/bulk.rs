@@ -1,54 +1,24 @@
 //! Operations on large parts of a memory, in pieces: a deadline counts between two of them.
 
-use std::cell::Cell;
-use std::ptr;
-
 use wasmer_vm::VMContext;
 use wasmer_vm::libcalls::{wasmer_vm_memory32_copy, wasmer_vm_memory32_fill};
 
-use crate::run::interrupt::Interrupt;
+use crate::run::interrupt;
 use crate::run::libcalls::Interrupted;
 use crate::run::ticks;
 
 /// So many bytes take some 3 ms.
 const PIECE: u32 = 64 << 20;
 
-/// An instance with a deadline that runs, and what stops it.
-#[derive(Clone, Copy)]
-pub(crate) struct Running {
-    pub(crate) vmctx: *mut VMContext,
-    pub(crate) interrupt: *const Interrupt,
-}
-
-thread_local! {
-    static RUNNING: Cell<Running> = const {
-        Cell::new(Running { vmctx: ptr::null_mut(), interrupt: ptr::null() })
-    };
-}
-
-/// Declares what this thread runs, until that is replaced again; returns what it was.
-///
-/// # Safety
-/// Both are alive until then.
-pub(crate) unsafe fn replace_running(running: Running) -> Running {
-    RUNNING.replace(running)
-}
-
 /// Raises a trap if this instance is to stop.
 ///
 /// # Safety
 /// As for a library function: guest code is on the stack, and only its frames are abandoned.
 unsafe fn stop_if_late(vmctx: *mut VMContext) {
-    let running = RUNNING.get();
-    if running.vmctx != vmctx {
-        return;
-    }
-    // SAFETY: by the contract of `replace_running`; and by this one's.
-    unsafe {
-        if running.interrupt.as_ref().is_some_and(Interrupt::is_due) {
-            ticks::note_trap();
-            wasmer_vm::raise_user_trap(Box::new(Interrupted));
-        }
+    if interrupt::is_due(vmctx) {
+        ticks::note_trap();
+        // SAFETY: by contract.
+        unsafe { wasmer_vm::raise_user_trap(Box::new(Interrupted)) };
     }
 }
 

@@ -1,12 +1,9 @@
 //! The guest's exported functions: finding and calling them.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 use wasmer_types::{FunctionIndex, FunctionType, RawValue, Type};
 
 use crate::error::{Code, Error, Result, from_panic};
-use crate::run::bulk::{self, Running};
 use crate::run::libcalls;
 use crate::run::stable::Stable;
 use crate::run::stack::{self, Callee, Fault, Outcome};
@@ -212,17 +209,8 @@ impl RawFunc {
         if deadline_ticks != 0 {
             vm.interrupt.arm(deadline_ticks);
         }
-        let running = Running {
-            vmctx: self.callee.vmctx,
-            interrupt: Arc::as_ptr(&vm.interrupt),
-        };
-        // SAFETY: by contract; what it was before belongs to an outer call.
-        let outcome = unsafe {
-            let outer_running = bulk::replace_running(running);
-            let outcome = self.enter(vm, values);
-            bulk::replace_running(outer_running);
-            outcome
-        };
+        // SAFETY: by contract.
+        let outcome = unsafe { self.enter(vm, values) };
         let late = deadline_ticks != 0 && vm.interrupt.disarm();
         let result = outcome.map_err(|fault| failure(vm, *fault, late));
         if let Some(outer_left) = outer_left {

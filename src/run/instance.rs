@@ -15,9 +15,9 @@ use wasmer_types::{
 };
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
-    StoreObjects, VMCallerCheckedAnyfunc, VMConfig, VMExceptionObj, VMFunction, VMFunctionContext,
-    VMFunctionImport, VMFunctionKind, VMGlobal, VMInstance, VMMemory, VMMemoryDefinition, VMTable,
-    VMTag,
+    StoreObjects, VMCallerCheckedAnyfunc, VMConfig, VMContext, VMExceptionObj, VMFunction,
+    VMFunctionContext, VMFunctionImport, VMFunctionKind, VMGlobal, VMInstance, VMMemory,
+    VMMemoryDefinition, VMTable, VMTag,
 };
 
 use crate::error::{Code, Error, Result};
@@ -179,6 +179,10 @@ impl Instance {
         })
     }
 
+    pub(crate) fn vmctx(&self) -> *mut VMContext {
+        self.instance.vmctx_ptr()
+    }
+
     /// Drops the exceptions that the guest has thrown.
     ///
     /// # Safety
@@ -203,7 +207,7 @@ impl Instance {
             Some(local) => Callee {
                 trampoline,
                 body: artifact.finished_functions()[local].0,
-                vmctx: self.instance.vmctx_ptr(),
+                vmctx: self.vmctx(),
             },
             // An import, exported again or used as the start function.
             None => Callee {

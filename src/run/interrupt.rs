@@ -5,9 +5,11 @@
 //! so it lies in the instance's own memory, one load away; there are several of it, for the
 //! reason given in `checks`. Nothing is shared between VMs, and no signal is used.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use wasmer_vm::VMContext;
 
 use crate::error::{Code, Error, Result};
 use crate::load::flags::FLAGS;
@@ -31,6 +33,8 @@ const _: () = assert!(size_of::<FlagGlobal>() == size_of::<wasmer_vm::VMGlobalDe
 pub(crate) struct Interrupt {
     terminated: AtomicBool,
     flag: Mutex<Flag>,
+    /// The address of the instance's context, or 0 while there is none.
+    instance: AtomicUsize,
     /// The watchdog's tick at which to stop the running call.
     deadline: AtomicU64,
     /// That at which it last stopped one.
@@ -59,6 +63,7 @@ impl Interrupt {
         Self {
             terminated: AtomicBool::new(false),
             flag: Mutex::new(Flag(std::ptr::null())),
+            instance: AtomicUsize::new(0),
             deadline: AtomicU64::new(IDLE),
             fired_at: AtomicU64::new(0),
         }
@@ -68,11 +73,12 @@ impl Interrupt {
         self.flag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names the instance's flags.
+    /// Names the instance, and its flags.
     ///
     /// # Safety
     /// `flags` stay valid until [`Self::detach`].
-    pub(crate) unsafe fn attach(&self, flags: *const Flags) {
+    pub(crate) unsafe fn attach(&self, flags: *const Flags, instance: *const VMContext) {
+        self.instance.store(instance.addr(), Ordering::Relaxed);
         let mut guard = self.flag();
         *guard = Flag(flags);
         if self.is_terminated() {
@@ -81,6 +87,7 @@ impl Interrupt {
     }
 
     pub(crate) fn detach(&self) {
+        self.instance.store(0, Ordering::Relaxed);
         *self.flag() = Flag(std::ptr::null());
     }
 
@@ -126,11 +133,6 @@ impl Interrupt {
     /// Whether a deadline that has passed had done so by then.
     pub(crate) fn had_fired(&self, tick: u64) -> bool {
         self.fired_at.load(Ordering::Relaxed) <= tick
-    }
-
-    /// Whether the guest is to stop.
-    pub(crate) fn is_due(&self) -> bool {
-        self.has_fired() || self.is_terminated()
     }
 
     /// Stops the running call if its deadline has passed. Returns whether a deadline
@@ -201,6 +203,14 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
     }
     state.watched.push(interrupt.clone());
     Ok(())
+}
+
+/// Whether an instance with a deadline is to stop. It is searched for among all of them.
+pub(crate) fn is_due(instance: *const VMContext) -> bool {
+    let state = WATCHDOG.lock();
+    let mut watched = state.watched.iter();
+    let interrupt = watched.find(|it| it.instance.load(Ordering::Relaxed) == instance.addr());
+    interrupt.is_some_and(|it| it.has_fired() || it.is_terminated())
 }
 
 impl Watchdog {
