@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use wasmer::sys::wasmparser::{BinaryReaderError, BlockType, Catch, Operator, Parser, Payload};
+use wasmer::sys::wasmparser::{BlockType, Catch, Operator};
 use wasmer::sys::{FunctionMiddleware, MiddlewareError, MiddlewareReaderState, ModuleMiddleware};
 use wasmer_types::entity::{EntityRef, PrimaryMap};
 use wasmer_types::{GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type};
@@ -17,12 +17,34 @@ use crate::load::reduced;
 
 /// Plants the checks into one module.
 pub(crate) struct InterruptChecks {
+    survey: Survey,
+    globals: OnceLock<Globals>,
+}
+
+/// What has to be known of all functions before the first is compiled.
+pub(crate) struct Survey {
     /// Per local function: whether it calls others or is long. What is neither is bounded
     /// by its loops, so its entry needs no check: it counts as work of its callers.
     checked_entry: Vec<bool>,
-    /// See [`reduced::is_reference`].
+    /// Whether any has references: see [`reduced::is_reference`].
     references: bool,
-    globals: OnceLock<Globals>,
+}
+
+impl Survey {
+    /// Of a module without functions.
+    pub(crate) const fn new() -> Self {
+        Self {
+            checked_entry: Vec::new(),
+            references: false,
+        }
+    }
+
+    /// Adds the next function.
+    pub(crate) fn add(&mut self, operators: u64, calls: bool, references: bool) {
+        self.checked_entry
+            .push(calls || operators > MAX_LEAF.into());
+        self.references |= references;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,45 +71,12 @@ const MAX_WORK: u32 = 30_000;
 const MAX_LEAF: u32 = 300;
 
 impl InterruptChecks {
-    pub(crate) fn new(bytecode: &[u8]) -> Self {
-        let (checked_entry, references) = scan(bytecode);
+    pub(crate) const fn new(survey: Survey) -> Self {
         Self {
-            checked_entry,
-            references,
+            survey,
             globals: OnceLock::new(),
         }
     }
-}
-
-/// Per function, whether its entry is checked; and whether any has references. Malformed
-/// bytecode is the validator's business; what cannot be read is taken to do both.
-fn scan(bytecode: &[u8]) -> (Vec<bool>, bool) {
-    let mut checked_entry = Vec::new();
-    let mut references = false;
-    for payload in Parser::new(0).parse_all(bytecode) {
-        match payload {
-            Ok(Payload::CodeSectionEntry(body)) => {
-                let mut is_checked = false;
-                let mut operators = 0;
-                let mut read = || -> Result<(), BinaryReaderError> {
-                    for operator in body.get_operators_reader()? {
-                        let operator = operator?;
-                        operators += 1;
-                        is_checked |= is_call(&operator) || operators > MAX_LEAF;
-                        references |= reduced::is_reference(&operator);
-                    }
-                    Ok(())
-                };
-                if read().is_err() {
-                    (is_checked, references) = (true, true);
-                }
-                checked_entry.push(is_checked);
-            }
-            Ok(_) => {}
-            Err(_) => return (checked_entry, true),
-        }
-    }
-    (checked_entry, references)
 }
 
 fn is_call(operator: &Operator<'_>) -> bool {
@@ -143,7 +132,7 @@ impl ModuleMiddleware for InterruptChecks {
         info.function_names.clear();
         // Each frame of a backtrace would have a copy.
         info.name = None;
-        if !self.references {
+        if !self.survey.references {
             reduced::mark(info);
         }
 
@@ -163,7 +152,7 @@ impl ModuleMiddleware for InterruptChecks {
             first_flag,
             fence: add(),
             imports: u32::try_from(info.num_imported_functions).unwrap_or(u32::MAX),
-            imports_by_reference: self.references || imports_by_reference(info),
+            imports_by_reference: self.survey.references || imports_by_reference(info),
         };
         self.globals
             .set(globals)
@@ -180,6 +169,7 @@ impl ModuleMiddleware for InterruptChecks {
                 .get()
                 .expect("transform_module_info comes first"),
             check_next: self
+                .survey
                 .checked_entry
                 .get(function.index())
                 .copied()

@@ -5,12 +5,19 @@
 //! all that it compiled and frees it only as a whole; with one engine for the
 //! process, each configuration update of the proxy would leak its predecessor's code.
 
+#[cfg(feature = "cranelift")]
+use std::sync::Arc;
 use std::sync::OnceLock;
 
 #[cfg(feature = "cranelift")]
-use wasmer::sys::Features;
+use wasmer::sys::{CompilerConfig as _, Cranelift, EngineBuilder, Features};
 use wasmer::sys::{CpuFeature, Target};
 use wasmer_compiler::Engine;
+#[cfg(feature = "cranelift")]
+use wasmer_types::CompileError;
+
+#[cfg(feature = "cranelift")]
+use crate::load::checks::{InterruptChecks, Survey};
 
 /// Version of this runtime.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -18,7 +25,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Tells code apart that was compiled by other versions of the files which say what compiled
 /// code is like: a hash of their text.
 const CODE_REVISION: u64 = {
-    let files: [&[u8]; 4] = [
+    let files: [&[u8]; 5] = [
+        include_bytes!("admission/function.rs"),
         include_bytes!("checks.rs"),
         include_bytes!("engine.rs"),
         include_bytes!("flags.rs"),
@@ -56,15 +64,18 @@ fn features() -> Features {
     features
 }
 
-/// An engine that can compile `bytecode`, and nothing else.
+/// Checks that bytecode is valid.
 #[cfg(feature = "cranelift")]
-pub(crate) fn for_compiling(bytecode: &[u8]) -> Engine {
-    use crate::load::checks::InterruptChecks;
-    use std::sync::Arc;
-    use wasmer::sys::{CompilerConfig as _, Cranelift, EngineBuilder};
+pub(crate) fn validate(bytecode: &[u8]) -> Result<(), CompileError> {
+    let compiler = Box::new(Cranelift::new()).compiler();
+    compiler.validate_module(&features(), bytecode)
+}
 
+/// An engine that can compile the module that was surveyed, and nothing else.
+#[cfg(feature = "cranelift")]
+pub(crate) fn for_compiling(survey: Survey) -> Engine {
     let mut compiler = Cranelift::new();
-    compiler.push_middleware(Arc::new(InterruptChecks::new(bytecode)));
+    compiler.push_middleware(Arc::new(InterruptChecks::new(survey)));
     EngineBuilder::new(compiler)
         .set_features(Some(features()))
         .engine()

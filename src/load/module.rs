@@ -268,9 +268,8 @@ fn compile(bytecode: &[u8]) -> Result<(Engine, Arc<Artifact>)> {
         };
         Error::new(code, error.to_string())
     };
-    let engine = engine::for_compiling(bytecode);
-    engine.validate(bytecode).map_err(error)?;
-    admission::admit(bytecode)?;
+    engine::validate(bytecode).map_err(error)?;
+    let engine = engine::for_compiling(admission::admit(bytecode)?);
     let artifact = engine.compile(bytecode).map_err(error)?;
     Ok((engine, artifact))
 }

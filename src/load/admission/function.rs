@@ -1,11 +1,13 @@
-//! What one function would cost.
+//! What there is in one function, and what it would cost.
 
 use wasmer::sys::wasmparser::{BlockType, Catch, FuncType, FunctionBody, Operator};
 
 use super::cost::{self, Cost};
 use super::operators::{is_library_call, is_long_vector, is_vector};
-use super::{Refusal, refuse};
-use crate::load::checks::is_unbounded;
+use super::refuse;
+use crate::error::Result;
+use crate::load::checks::{Survey, is_unbounded};
+use crate::load::reduced::is_reference;
 
 /// The module around.
 pub(super) struct Context<'a> {
@@ -39,11 +41,11 @@ impl Context<'_> {
     }
 }
 
-pub(super) fn cost(
+pub(super) fn count(
     context: &Context<'_>,
     index: usize,
     body: &FunctionBody<'_>,
-) -> Result<Cost, Refusal> {
+) -> Result<Counts> {
     let mut locals = 0;
     for declared in body.get_locals_reader()? {
         locals += u64::from(declared?.0);
@@ -68,7 +70,7 @@ pub(super) fn cost(
     for operator in body.get_operators_reader()? {
         walk.follow(&operator?)?;
     }
-    Ok(walk.counts.cost())
+    Ok(walk.counts)
 }
 
 /// Where a branch leads.
@@ -87,7 +89,7 @@ struct Local {
 
 /// What there is in a function.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     operators: u64,
     locals: u64,
     /// Parameters and results.
@@ -105,6 +107,7 @@ struct Counts {
     handlers: u64,
     vectors: u64,
     long_vectors: u64,
+    references: u64,
     /// Interrupt checks, which are two blocks each.
     checks: u64,
     assignments: u64,
@@ -128,7 +131,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn follow(&mut self, operator: &Operator<'_>) -> Result<(), Refusal> {
+    fn follow(&mut self, operator: &Operator<'_>) -> Result<()> {
         self.counts.operators += 1;
         match operator {
             Operator::Block { blockty } | Operator::If { blockty } => self.enter(*blockty, false),
@@ -216,6 +219,7 @@ impl Walk<'_> {
         let is_checked = is_unbounded(operator);
         let counts = &mut self.counts;
         counts.checks += u64::from(is_checked);
+        counts.references += u64::from(is_reference(operator));
         if is_checked || is_library_call(operator) {
             counts.library_calls += 1;
         } else if is_long_vector(operator) {
@@ -246,7 +250,11 @@ impl Walk<'_> {
 }
 
 impl Counts {
-    fn cost(&self) -> Cost {
+    pub(super) fn survey(&self, survey: &mut Survey) {
+        survey.add(self.operators, self.calls > 0, self.references > 0);
+    }
+
+    pub(super) fn cost(&self) -> Cost {
         let blocks = self.blocks + 2 * self.checks;
         let merged = self.assignments.min(blocks * self.assigned);
         let mut cost = Cost::new(self.operators);

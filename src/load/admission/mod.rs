@@ -15,9 +15,11 @@ use wasmer::sys::wasmparser::{
     BinaryReaderError, CompositeInnerType, FuncType, FunctionBody, Parser, Payload, TypeRef,
     ValType,
 };
-use wasmer_types::{FunctionType, Type};
+use wasmer_compiler::wptype_to_type;
+use wasmer_types::FunctionType;
 
 use crate::error::{Code, Error, Result};
+use crate::load::checks::Survey;
 use crate::load::imports;
 use crate::signature::check_host_type;
 use cost::Total;
@@ -30,50 +32,29 @@ const MAX_FIXED_ELEMENTS: u64 = 1 << 26;
 const MAX_TAGS: usize = 1000;
 const MAX_TAG_PARAMS: usize = 16;
 
-/// Refuses what must not be compiled.
+/// Refuses what must not be compiled, and surveys the rest.
 ///
 /// # Errors
 /// [`Code::Link`] for imports that no host can provide, [`Code::InvalidModule`] for what
-/// exceeds a limit. Nothing for bytecode that cannot be read: to say so is the validator's
-/// business, which comes first.
-pub(crate) fn admit(bytecode: &[u8]) -> Result<()> {
-    let mut module = Module {
-        bytes: bytecode.len(),
-        ..Module::default()
-    };
+/// exceeds a limit. The bytecode is valid: the validator comes first, since the number of
+/// locals that a function declares is taken on trust.
+pub(crate) fn admit(bytecode: &[u8]) -> Result<Survey> {
+    let mut module = Module::new(bytecode.len());
     for payload in Parser::new(0).parse_all(bytecode) {
-        let Ok(payload) = payload else {
-            return Ok(());
-        };
-        if let Err(Refusal::Because(error)) = module.read(payload) {
-            return Err(error);
-        }
+        module.read(payload?)?;
     }
-    module.total.check(module.bytes)
+    module.total.check(module.bytes)?;
+    Ok(module.survey)
 }
 
-/// Why reading stopped.
-enum Refusal {
-    Because(Error),
-    Malformed,
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Because(error)
+/// Of bytecode that the validator has let pass.
+impl From<BinaryReaderError> for Error {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::new(Code::InvalidModule, error.to_string())
     }
 }
-
-impl From<BinaryReaderError> for Refusal {
-    fn from(_: BinaryReaderError) -> Self {
-        Self::Malformed
-    }
-}
-
-type Read = std::result::Result<(), Refusal>;
 
 /// What has been read of a module.
-#[derive(Default)]
 struct Module {
     bytes: usize,
     types: Vec<FuncType>,
@@ -84,10 +65,25 @@ struct Module {
     tags: usize,
     fixed_elements: u64,
     total: Total,
+    survey: Survey,
 }
 
 impl Module {
-    fn read(&mut self, payload: Payload<'_>) -> Read {
+    fn new(bytes: usize) -> Self {
+        Self {
+            bytes,
+            types: Vec::new(),
+            functions: Vec::new(),
+            imports: 0,
+            bodies: 0,
+            tags: 0,
+            fixed_elements: 0,
+            total: Total::default(),
+            survey: Survey::new(),
+        }
+    }
+
+    fn read(&mut self, payload: Payload<'_>) -> Result<()> {
         match payload {
             Payload::TypeSection(reader) => {
                 for group in reader {
@@ -114,7 +110,7 @@ impl Module {
                         TypeRef::Global(_) => "global",
                         TypeRef::Tag(_) => "tag",
                     };
-                    return Err(imports::not_a_function(kind, import.module, import.name).into());
+                    return Err(imports::not_a_function(kind, import.module, import.name));
                 }
                 self.total.check(self.bytes)?;
             }
@@ -154,7 +150,7 @@ impl Module {
         Ok(())
     }
 
-    fn import(&mut self, module: &str, name: &str, ty: u32) -> Read {
+    fn import(&mut self, module: &str, name: &str, ty: u32) -> Result<()> {
         self.functions.push(ty);
         self.imports += 1;
         if let Some(ty) = self.types.get(ty as usize) {
@@ -175,10 +171,10 @@ impl Module {
             .map_or(0, |it| it.params().len())
     }
 
-    fn function(&mut self, body: &FunctionBody<'_>) -> Read {
+    fn function(&mut self, body: &FunctionBody<'_>) -> Result<()> {
         let index = self.imports + self.bodies;
         self.bodies += 1;
-        let cost = function::cost(
+        let counts = function::count(
             &function::Context {
                 types: &self.types,
                 functions: &self.functions,
@@ -187,13 +183,14 @@ impl Module {
             index,
             body,
         )?;
-        self.total.add_function(index, &cost);
-        Ok(self.total.check(self.bytes)?)
+        counts.survey(&mut self.survey);
+        self.total.add_function(index, &counts.cost());
+        self.total.check(self.bytes)
     }
 }
 
-fn refuse(message: String) -> Refusal {
-    Refusal::Because(Error::new(Code::InvalidModule, message))
+fn refuse(message: String) -> Error {
+    Error::new(Code::InvalidModule, message)
 }
 
 fn arity(ty: &FuncType) -> u64 {
@@ -202,20 +199,7 @@ fn arity(ty: &FuncType) -> u64 {
 
 /// As wasmer has it; nothing for types that are not supported.
 fn wasmers(ty: &FuncType) -> Option<FunctionType> {
-    let all = |types: &[ValType]| types.iter().map(|it| value_type(*it)).collect();
+    let all = |types: &[ValType]| types.iter().map(|it| wptype_to_type(*it).ok()).collect();
     let (params, results): (Option<Vec<_>>, Option<Vec<_>>) = (all(ty.params()), all(ty.results()));
     Some(FunctionType::new(params?, results?))
-}
-
-fn value_type(ty: ValType) -> Option<Type> {
-    Some(match ty {
-        ValType::I32 => Type::I32,
-        ValType::I64 => Type::I64,
-        ValType::F32 => Type::F32,
-        ValType::F64 => Type::F64,
-        ValType::V128 => Type::V128,
-        ValType::Ref(it) if it.is_func_ref() => Type::FuncRef,
-        ValType::Ref(it) if it.is_extern_ref() => Type::ExternRef,
-        ValType::Ref(_) => Type::ExceptionRef,
-    })
 }
