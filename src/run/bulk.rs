@@ -4,7 +4,7 @@ use wasmer_vm::VMContext;
 use wasmer_vm::libcalls::{wasmer_vm_memory32_copy, wasmer_vm_memory32_fill};
 
 use crate::run::interrupt;
-use crate::run::libcalls::Interrupted;
+use crate::run::payload::Interrupted;
 use crate::run::ticks;
 
 /// So many bytes take some 3 ms.

@@ -11,7 +11,7 @@ use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::entity::{EntityRef as _, PrimaryMap};
 use wasmer_types::{
     FunctionIndex, FunctionType, MemoryError, ModuleInfo, Pages, SignatureIndex, TableType,
-    VMBuiltinFunctionIndex, WASM_PAGE_SIZE,
+    WASM_PAGE_SIZE,
 };
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
@@ -25,7 +25,6 @@ use crate::load::flags::flags_index;
 use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::arch::import_stub;
-use crate::run::bulk;
 use crate::run::interrupt;
 use crate::run::libcalls;
 use crate::run::memory::GuestMemory;
@@ -145,15 +144,7 @@ impl Instance {
         };
         let mut instance = instance.map_err(|trap| initialisation_trap(&trap))?;
         // SAFETY: just made.
-        unsafe {
-            let fill = bulk::fill as *const () as usize;
-            let copy = bulk::copy as *const () as usize;
-            let in_pieces = [
-                (VMBuiltinFunctionIndex::get_memory_fill_index(), fill),
-                (VMBuiltinFunctionIndex::get_memory_copy_index(), copy),
-            ];
-            libcalls::guard(&instance, in_pieces);
-        }
+        unsafe { libcalls::guard(&instance) };
         // Tables only: the image holds the data, and `info` has no start function.
         // SAFETY: comes right after `new`.
         unsafe {

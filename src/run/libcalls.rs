@@ -11,18 +11,19 @@
 //! function is called through a stub that traps when only the reserve is left.
 
 use std::cell::Cell;
-use std::fmt;
 use std::mem::forget;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmer_types::{TrapCode, VMBuiltinFunctionIndex};
-use wasmer_vm::libcalls::wasmer_vm_raise_trap;
+use wasmer_vm::libcalls::{wasmer_vm_alloc_exception, wasmer_vm_raise_trap};
 use wasmer_vm::{VMContext, VMInstance};
 
 use crate::run::arch::{library_stub, stub_ranges};
+use crate::run::bulk;
 use crate::run::code;
 use crate::run::guest_stack;
+use crate::run::payload::{NoRoom, TooManyExceptions};
 use crate::run::ticks;
 
 const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
@@ -43,19 +44,38 @@ pub(crate) fn replace_left(left: u64) -> u64 {
     LEFT.replace(left)
 }
 
-/// The stubs' targets: wasmer's own functions, but for those that `guard` puts in their place.
+/// The stubs' targets: wasmer's own functions, but for the [`replacements`].
 pub(crate) static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 
-const ALLOC_EXCEPTION: usize =
-    VMBuiltinFunctionIndex::get_imported_alloc_exception_index().index() as usize;
-static ORIGINAL_ALLOC_EXCEPTION: AtomicUsize = AtomicUsize::new(0);
+/// Functions of the runtime's in place of wasmer's, each of the same type.
+fn replacements() -> [(VMBuiltinFunctionIndex, usize); 4] {
+    type Index = VMBuiltinFunctionIndex;
+    [
+        (
+            Index::get_raise_trap_index(),
+            raise_trap as *const () as usize,
+        ),
+        (
+            Index::get_imported_alloc_exception_index(),
+            counted_alloc_exception as *const () as usize,
+        ),
+        (
+            Index::get_memory_fill_index(),
+            bulk::fill as *const () as usize,
+        ),
+        (
+            Index::get_memory_copy_index(),
+            bulk::copy as *const () as usize,
+        ),
+    ]
+}
 
-/// Puts the stubs in front of an instance's library functions, and other functions in place
-/// of two.
+/// Puts the stubs in front of an instance's library functions, and [`replacements`] in place
+/// of some.
 ///
 /// # Safety
-/// `pieces` are functions of the same types as those in whose place they come. `instance` was just made by `VMInstance::new`, and nothing else uses it.
-pub(crate) unsafe fn guard(instance: &VMInstance, pieces: [(VMBuiltinFunctionIndex, usize); 2]) {
+/// `instance` was just made by `VMInstance::new`, and nothing else uses it.
+pub(crate) unsafe fn guard(instance: &VMInstance) {
     static INITIALISED: OnceLock<()> = OnceLock::new();
     let offset = instance.vmoffsets().vmctx_builtin_functions_begin() as usize;
     // SAFETY: the instance has a table of that many functions there, the same for
@@ -70,14 +90,9 @@ pub(crate) unsafe fn guard(instance: &VMInstance, pieces: [(VMBuiltinFunctionInd
             for (target, function) in TARGETS.iter().zip(*table) {
                 target.store(function, Ordering::Relaxed);
             }
-            let raise_trap = raise_trap as *const () as usize;
-            let raise_trap = [(VMBuiltinFunctionIndex::get_raise_trap_index(), raise_trap)];
-            for (index, function) in raise_trap.into_iter().chain(pieces) {
+            for (index, function) in replacements() {
                 TARGETS[index.index() as usize].store(function, Ordering::Relaxed);
             }
-            let counted = counted_alloc_exception as *const () as usize;
-            let original = TARGETS[ALLOC_EXCEPTION].swap(counted, Ordering::Relaxed);
-            ORIGINAL_ALLOC_EXCEPTION.store(original, Ordering::Relaxed);
             // For good.
             stub_ranges().iter().map(code::register).for_each(forget);
         });
@@ -92,52 +107,23 @@ unsafe extern "C" fn raise_trap(code: TrapCode) -> ! {
     unsafe { wasmer_vm_raise_trap(code) }
 }
 
-unsafe extern "C" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) -> u32 {
-    type AllocException = unsafe extern "C" fn(*mut VMContext, u32) -> u32;
+unsafe extern "C-unwind" fn counted_alloc_exception(vmctx: *mut VMContext, tag: u32) -> u32 {
     let here = 0_u8;
     let in_use = guest_stack::in_use((&raw const here).addr()) as u64;
     let cost = EXCEPTION_BYTES + in_use * EXCEPTION_BYTES_PER_STACK_BYTE;
-    // SAFETY: as for `raise_no_room`; and `guard` has put a function of this type there,
-    // before any instance could call.
+    // SAFETY: as for `raise_no_room`.
     unsafe {
         let Some(left) = LEFT.get().checked_sub(cost) else {
             wasmer_vm::raise_user_trap(Box::new(TooManyExceptions));
         };
         LEFT.set(left);
-        let original = ORIGINAL_ALLOC_EXCEPTION.load(Ordering::Relaxed);
-        std::mem::transmute::<usize, AllocException>(original)(vmctx, tag)
+        wasmer_vm_alloc_exception(vmctx, tag)
     }
 }
 
 /// Whether a library function may start at this stack pointer.
 pub(crate) extern "C" fn has_room(sp: usize) -> bool {
     guest_stack::room(sp) > 0
-}
-
-/// Payloads of traps raised here. They have no size, so that boxing them does not allocate.
-macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident: $text:literal;)*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug)]
-            pub(crate) struct $name;
-
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str($text)
-                }
-            }
-
-            impl std::error::Error for $name {}
-        )*
-    };
-}
-
-refusals! {
-    NoRoom: "call stack exhausted";
-    TooManyExceptions: "too many exceptions";
-    /// Between two pieces of an operation on a memory.
-    Interrupted: "interrupt";
 }
 
 pub(crate) unsafe extern "C" fn raise_no_room() {

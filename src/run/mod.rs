@@ -7,12 +7,13 @@
 //! |---|---|
 //! | `vm`, `call` | a VM: its life, its limits, its host functions; its exported functions |
 //! | `instance` | its store |
-//! | `bulk` | large operations on its memory, in pieces |
-//! | `tables`, `memory`, `interrupt` | its tables, its linear memory, stopping it |
+//! | `tables`, `memory` | its tables, its linear memory |
 //! | `stack`, `arch`, `libcalls`, `trap` | entering the guest; what leaves it for the host and for wasmer; what it did wrong |
+//! | `bulk`, `interrupt` | large operations on its memory, in pieces; stopping it |
 //! | `backtrace` | where that was, in bounded work |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
 //! | `guest_stack`, `code`, `ticks` | where the guest stack is that a thread runs on; where code is whose faults are traps; when they were |
+//! | `payload` | what traps carry |
 //! | `stable` | values that stay where they are |
 
 use crate::error::{Result, contain};
@@ -36,6 +37,7 @@ pub(crate) mod interrupt;
 pub(crate) mod libcalls;
 #[expect(unsafe_code, reason = "mappings")]
 pub(crate) mod memory;
+mod payload;
 #[expect(unsafe_code, reason = "signal handlers")]
 pub(crate) mod signals;
 #[expect(unsafe_code, reason = "owns through a raw pointer")]

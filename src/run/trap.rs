@@ -1,7 +1,5 @@
 //! Traps: what the guest did wrong, in the specification's words, and where.
 
-use std::fmt;
-
 use wasmer_types::TrapCode;
 use wasmer_vm::Trap;
 
@@ -9,22 +7,8 @@ use crate::error::{Code, Error};
 use crate::load::module::Module;
 use crate::run::backtrace::Frames;
 use crate::run::guest_stack;
-use crate::run::libcalls::{Interrupted, NoRoom, TooManyExceptions};
+use crate::run::payload::{HostTrap, Interrupted, NoRoom, TooManyExceptions};
 use crate::run::stack::CallState;
-
-/// The payload with which a host function's request unwinds the guest; what it says
-/// stays with the VM. It has no size, since boxing it must not allocate: the guest
-/// may have left no room on its stack for that.
-#[derive(Debug)]
-struct HostTrap;
-
-impl fmt::Display for HostTrap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("trap requested by a host function")
-    }
-}
-
-impl std::error::Error for HostTrap {}
 
 /// Unwinds the guest because a host function asked for it. Called by `import_stub`
 /// on the guest stack.
