@@ -24,11 +24,12 @@ use crate::error::{Code, Error, Result};
 use crate::load::flags::flags_index;
 use crate::load::module::Module;
 use crate::options::Options;
+use crate::run::arch::HostBinding;
 use crate::run::arch::import_stub;
 use crate::run::interrupt;
 use crate::run::libcalls;
 use crate::run::memory::GuestMemory;
-use crate::run::stack::{Callee, HostBinding};
+use crate::run::stack::Callee;
 use crate::run::tables::{Elements, element, fill_tables};
 
 /// One instance and the store that holds its memory and tables.

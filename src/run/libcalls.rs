@@ -13,20 +13,18 @@
 use std::cell::Cell;
 use std::mem::forget;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use wasmer_types::{TrapCode, VMBuiltinFunctionIndex};
 use wasmer_vm::libcalls::{wasmer_vm_alloc_exception, wasmer_vm_raise_trap};
 use wasmer_vm::{VMContext, VMInstance};
 
-use crate::run::arch::{library_stub, stub_ranges};
+use crate::run::arch::{COUNT, TARGETS, library_stub, stub_ranges};
 use crate::run::bulk;
 use crate::run::code;
 use crate::run::guest_stack;
-use crate::run::payload::{NoRoom, TooManyExceptions};
+use crate::run::payload::TooManyExceptions;
 use crate::run::ticks;
-
-const COUNT: usize = VMBuiltinFunctionIndex::builtin_functions_total_number() as usize;
 
 /// What an exception counts as, in bytes: wasmer keeps it, with a backtrace, until the store
 /// drops it, outside the VM's memory limit. And each byte of the stack that the backtrace
@@ -43,9 +41,6 @@ thread_local! {
 pub(crate) fn replace_left(left: u64) -> u64 {
     LEFT.replace(left)
 }
-
-/// The stubs' targets: wasmer's own functions, but for the [`replacements`].
-pub(crate) static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 
 /// Functions of the runtime's in place of wasmer's, each of the same type.
 fn replacements() -> [(VMBuiltinFunctionIndex, usize); 4] {
@@ -103,7 +98,8 @@ pub(crate) unsafe fn guard(instance: &VMInstance) {
 /// `unreachable`, a guest's own or of an interrupt check.
 unsafe extern "C" fn raise_trap(code: TrapCode) -> ! {
     ticks::note_trap();
-    // SAFETY: as for `raise_no_room`.
+    // SAFETY: called by a stub, so guest code is on the stack and only its frames are
+    // abandoned.
     unsafe { wasmer_vm_raise_trap(code) }
 }
 
@@ -111,7 +107,7 @@ unsafe extern "C-unwind" fn counted_alloc_exception(vmctx: *mut VMContext, tag: 
     let here = 0_u8;
     let in_use = guest_stack::in_use((&raw const here).addr()) as u64;
     let cost = EXCEPTION_BYTES + in_use * EXCEPTION_BYTES_PER_STACK_BYTE;
-    // SAFETY: as for `raise_no_room`.
+    // SAFETY: as for `raise_trap`.
     unsafe {
         let Some(left) = LEFT.get().checked_sub(cost) else {
             wasmer_vm::raise_user_trap(Box::new(TooManyExceptions));
@@ -119,17 +115,6 @@ unsafe extern "C-unwind" fn counted_alloc_exception(vmctx: *mut VMContext, tag: 
         LEFT.set(left);
         wasmer_vm_alloc_exception(vmctx, tag)
     }
-}
-
-/// Whether a library function may start at this stack pointer.
-pub(crate) extern "C" fn has_room(sp: usize) -> bool {
-    guest_stack::room(sp) > 0
-}
-
-pub(crate) unsafe extern "C" fn raise_no_room() {
-    // SAFETY: called by a stub, so guest code is on the stack and only its frames
-    // are abandoned.
-    unsafe { wasmer_vm::raise_user_trap(Box::new(NoRoom)) };
 }
 
 macro_rules! stubs {

@@ -1,15 +1,16 @@
 //! What happens while a plugin runs. Nothing here compiles.
 //!
-//! From the top down; `call` and `vm` still need each other, and so do `stack` and those
-//! beside it:
+//! From the top down; `call` and `vm` still need each other:
 //!
 //! | file | what lives there |
 //! |---|---|
 //! | `vm`, `call` | a VM: its life, its limits, its host functions; its exported functions |
 //! | `instance` | its store |
 //! | `tables`, `memory` | its tables, its linear memory |
-//! | `stack`, `arch`, `libcalls`, `trap` | entering the guest; what leaves it for the host and for wasmer; what it did wrong |
+//! | `stack`, `trap` | entering the guest; what it did wrong there |
+//! | `libcalls` | what leaves it for wasmer |
 //! | `bulk`, `interrupt` | large operations on its memory, in pieces; stopping it |
+//! | `arch` | the assembly of both, and of what leaves it for the host |
 //! | `backtrace` | where that was, in bounded work |
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
 //! | `guest_stack`, `code`, `ticks` | where the guest stack is that a thread runs on; where code is whose faults are traps; when they were |
@@ -47,7 +48,6 @@ pub(crate) mod stack;
 #[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
 pub(crate) mod tables;
 pub(crate) mod ticks;
-#[expect(unsafe_code, reason = "raises traps from the calling path")]
 pub(crate) mod trap;
 #[expect(unsafe_code, reason = "wasmer's low-level interface")]
 pub(crate) mod vm;

@@ -11,8 +11,8 @@ use wasmer_vm::{
 
 use crate::load::module::Module;
 use crate::load::reduced::Reduced;
+use crate::run::arch::HostBinding;
 use crate::run::arch::import_stub;
-use crate::run::stack::HostBinding;
 
 /// Table elements to which an instance's tables point.
 pub(crate) type Elements = Vec<UnsafeCell<VMCallerCheckedAnyfunc>>;

@@ -8,18 +8,6 @@ use crate::load::module::Module;
 use crate::run::backtrace::Frames;
 use crate::run::guest_stack;
 use crate::run::payload::{HostTrap, Interrupted, NoRoom, TooManyExceptions};
-use crate::run::stack::CallState;
-
-/// Unwinds the guest because a host function asked for it. Called by `import_stub`
-/// on the guest stack.
-pub(crate) unsafe extern "C" fn raise_pending(state: *mut CallState) {
-    // SAFETY: the stub passes its VM's state, alive while the VM runs. Only guest
-    // frames and the stub lie below `catch_traps`, so no destructor is skipped.
-    unsafe {
-        (*state).trap_pending = 0;
-        wasmer_vm::raise_user_trap(Box::new(HostTrap));
-    }
-}
 
 /// A trap that a host function has asked for.
 #[derive(Default)]

@@ -19,12 +19,12 @@ use crate::error::{Code, Error, Result, contain, list};
 use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::arch;
+use crate::run::arch::{CallState, HostBinding};
 use crate::run::call::{Funcs, RawFunc};
 use crate::run::instance::Instance;
 use crate::run::interrupt::{self, Interrupt};
 use crate::run::signals;
 use crate::run::stable::Stable;
-use crate::run::stack::{CallState, HostBinding};
 use crate::run::trap::Pending;
 use crate::signature::{Wanted, check_host_type};
 

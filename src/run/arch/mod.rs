@@ -9,7 +9,7 @@
 //! | `switch` | leaves this stack, remembering where in `*save`, for the frame at `to` |
 //! | `leave` | leaves this stack for good, for the frame at `to` |
 //! | `import_stub` | what compiled code calls for every import, whatever its type: passes the call on to the host function with `data` in place of the environment, on the host stack. Argument registers go through untouched, stack arguments are copied |
-//! | `library_stub`, `library_call` | calls a library function of wasmer's if there is room ([`crate::run::libcalls`]); all arguments pass through |
+//! | `library_stub`, `library_call` | calls a library function of wasmer's if there is room (`libcalls` says why there may be none); all arguments pass through |
 //!
 //! `boot`, `enter` and `switch` leave the same frame on the stack that they leave: the
 //! registers that a function preserves, and one word. The stack pointer is then aligned
@@ -36,6 +36,8 @@ use wasmer_types::Type;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod called;
+mod state;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -47,6 +49,8 @@ use x86_64 as this;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("src/arch has no context switch for this architecture yet");
 
+pub(crate) use called::{COUNT, TARGETS};
+pub(crate) use state::{CallState, HostBinding, Place};
 pub(crate) use this::{boot, call_here, enter, import_stub, leave, library_stub, switch};
 
 /// Where the stubs lie.

@@ -7,9 +7,8 @@ use wasmer_types::RawValue;
 use wasmer_vm::{VMContext, VMFunctionBody, VMTrampoline};
 
 use super::Exit;
-use crate::run::libcalls::{TARGETS, has_room, raise_no_room};
-use crate::run::stack::{CallState, HostBinding, Parked};
-use crate::run::trap::raise_pending;
+use super::called::{TARGETS, has_room, raise_no_room, raise_pending};
+use super::state::{CallState, HostBinding, Place};
 
 /// For arguments.
 pub(super) const INTEGER_REGISTERS: usize = 6;
@@ -92,7 +91,7 @@ pub(crate) unsafe extern "C" fn enter(
     body: *const VMFunctionBody,
     values: *mut RawValue,
     trampoline: VMTrampoline,
-    parked: *mut Parked,
+    place: *mut Place,
 ) -> Exit {
     naked_asm!(
         ".cfi_startproc",
@@ -123,8 +122,8 @@ pub(crate) unsafe extern "C" fn enter(
         "ret",
         ".cfi_endproc",
         host_sp = const offset_of!(CallState, host_sp),
-        guest_sp = const offset_of!(Parked, guest_sp),
-        busy = const offset_of!(Parked, busy),
+        guest_sp = const offset_of!(Place, guest_sp),
+        busy = const offset_of!(Place, busy),
     )
 }
 

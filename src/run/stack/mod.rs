@@ -45,7 +45,7 @@ use wasmer_types::RawValue;
 use wasmer_vm::{Trap, VMConfig, VMContext, VMFunctionBody, VMTrampoline};
 
 use crate::error::panic_message;
-use crate::run::arch::{Exit, enter};
+use crate::run::arch::{CallState, Exit, enter};
 use crate::run::guest_stack;
 
 use nested::call_nested;
@@ -55,44 +55,6 @@ pub(crate) use parked::{Parked, warm};
 /// How deep guest → host → guest may nest on one thread. Each level holds a part of the
 /// host stack, so a hostile guest must not choose the depth.
 const MAX_NESTING: u32 = 64;
-
-/// What the assembly needs to know of a VM. One per VM, at a stable address.
-#[repr(C)]
-pub(crate) struct CallState {
-    /// The host stack pointer of the VM's innermost running call: host functions
-    /// run below it, and a trap returns to it. 0 when none is running.
-    pub(crate) host_sp: usize,
-    /// Where the innermost host function left the guest stack.
-    pub(crate) guest_sp: usize,
-    /// Not zero: a host function asked for a trap.
-    pub(crate) trap_pending: usize,
-}
-
-impl CallState {
-    /// Whether one of the VM's calls is on the stack.
-    pub(crate) fn is_running(&self) -> bool {
-        self.host_sp != 0
-    }
-
-    pub(crate) const fn new() -> Self {
-        Self {
-            host_sp: 0,
-            guest_sp: 0,
-            trap_pending: 0,
-        }
-    }
-}
-
-/// A bound import: what compiled code passes to [`import_stub`] as the environment.
-#[repr(C)]
-pub(crate) struct HostBinding {
-    /// `result fn(data, args...)`, C calling convention.
-    pub(crate) function: *const (),
-    pub(crate) data: *mut (),
-    pub(crate) state: *mut CallState,
-    /// Arguments that the C calling convention passes on the stack.
-    pub(crate) stack_words: usize,
-}
 
 /// A function as compiled code has it.
 #[derive(Clone, Copy)]
@@ -130,10 +92,13 @@ pub(crate) unsafe fn call(
     // of this thread. A coroutine that is parked and not busy has nothing of value
     // below `guest_sp`.
     unsafe {
-        if parked.is_null() || (*parked).busy || (*parked).guest_stack_bytes != guest_stack_bytes {
+        if parked.is_null()
+            || (*parked).place.busy
+            || (*parked).guest_stack_bytes != guest_stack_bytes
+        {
             return call_slow(state, guest_stack_bytes, callee, values);
         }
-        (*parked).busy = true;
+        (*parked).place.busy = true;
         (*parked).state = state;
         // On return, `enter` has undone both.
         let exit = enter_parked(parked, state, callee, values);
@@ -159,7 +124,16 @@ unsafe fn enter_parked(
         vmctx,
     } = *callee;
     // SAFETY: by contract.
-    unsafe { enter(state, vmctx, body, values, trampoline, parked) }
+    unsafe {
+        enter(
+            state,
+            vmctx,
+            body,
+            values,
+            trampoline,
+            &raw mut (*parked).place,
+        )
+    }
 }
 
 /// Undoes what [`call`] did and `enter` could not undo, and tells why. It takes no more
@@ -173,7 +147,7 @@ unsafe fn trapped(outer_sp: usize) -> Outcome {
     let parked = PARKED.replace(ptr::null_mut());
     // SAFETY: by contract; `state` is of the call that trapped.
     unsafe {
-        (*parked).busy = false;
+        (*parked).place.busy = false;
         // The trap may have been another than the one that was asked for.
         (*(*parked).state).trap_pending = 0;
         outcome(parked, outer_sp)
@@ -209,7 +183,7 @@ unsafe fn call_slow(
     let parked = PARKED.get();
     // SAFETY: see `call`; the callee by contract.
     unsafe {
-        if !parked.is_null() && (*parked).busy {
+        if !parked.is_null() && (*parked).place.busy {
             if (*parked).reentered + (*parked).nested >= MAX_NESTING {
                 let message = format!("calls nest more than {MAX_NESTING} deep");
                 return Err(resource(message));
@@ -247,8 +221,8 @@ unsafe fn reenter(
 ) -> Outcome {
     // SAFETY: by contract; the guest stack is free below `state.guest_sp`.
     unsafe {
-        let (parked_sp, guest_sp) = ((*parked).parked_sp, (*parked).guest_sp);
-        (*parked).guest_sp = (*state).guest_sp;
+        let (parked_sp, guest_sp) = ((*parked).parked_sp, (*parked).place.guest_sp);
+        (*parked).place.guest_sp = (*state).guest_sp;
         (*parked).reentered += 1;
         let exit = enter_parked(parked, state, callee, values);
         let outcome = if exit.trapped == 0 {
@@ -259,9 +233,9 @@ unsafe fn reenter(
             (*parked).state = state;
             outcome
         };
-        (*parked).busy = true;
+        (*parked).place.busy = true;
         (*parked).reentered -= 1;
-        (*parked).guest_sp = guest_sp;
+        (*parked).place.guest_sp = guest_sp;
         outcome
     }
 }

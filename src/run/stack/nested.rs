@@ -7,10 +7,8 @@ use corosensei::stack::{DefaultStack, Stack as _};
 use wasmer_types::RawValue;
 
 use super::parked::{OWNER, Parked, ThreadStacks};
-use super::{
-    CallState, Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten,
-};
-use crate::run::arch::{boot, call_here, leave};
+use super::{Callee, Outcome, base_stack, before_the_guest, config, declare_stack, flatten};
+use crate::run::arch::{CallState, boot, call_here, leave};
 use crate::run::guest_stack;
 
 struct NestedCall {

@@ -7,11 +7,10 @@ use std::ptr;
 use corosensei::stack::{DefaultStack, Stack as _};
 
 use super::{
-    CallState, Outcome, base_stack, before_the_guest, config, declare_stack, flatten, no_stack,
-    resource,
+    Outcome, base_stack, before_the_guest, config, declare_stack, flatten, no_stack, resource,
 };
 use crate::error::panic_message;
-use crate::run::arch::{boot, leave, switch};
+use crate::run::arch::{CallState, Place, boot, leave, switch};
 
 /// What lies on a guest stack between where its coroutine is parked and where calls
 /// begin. When a coroutine takes over a stack with calls on it, it and any signal
@@ -19,16 +18,12 @@ use crate::run::arch::{boot, leave, switch};
 pub(super) const MARGIN: usize = 64 << 10;
 
 /// The thread's parked coroutine.
-#[repr(C)]
 pub(crate) struct Parked {
     pub(super) guest_stack_bytes: usize,
     base: DefaultStack,
     /// Where the coroutine waits on the guest stack; 0 when none is parked.
     pub(super) parked_sp: usize,
-    /// Where the next call begins, further down.
-    pub(crate) guest_sp: usize,
-    /// Guest code is on the stack.
-    pub(crate) busy: bool,
+    pub(super) place: Place,
     /// Whose call it is, and whose `host_sp` to return to.
     pub(super) state: *mut CallState,
     /// Further calls of that VM on the guest stack.
@@ -70,7 +65,7 @@ pub(crate) fn warm(guest_stack_bytes: usize) -> Outcome {
     let parked = PARKED.get();
     // SAFETY: see `call`.
     let ready = !parked.is_null()
-        && unsafe { (*parked).busy || (*parked).guest_stack_bytes == guest_stack_bytes };
+        && unsafe { (*parked).place.busy || (*parked).guest_stack_bytes == guest_stack_bytes };
     if ready {
         return Ok(());
     }
@@ -105,8 +100,10 @@ pub(super) fn park(guest_stack_bytes: usize) -> Outcome {
                     guest_stack_bytes,
                     base: base_stack()?,
                     parked_sp: 0,
-                    guest_sp: 0,
-                    busy: false,
+                    place: Place {
+                        guest_sp: 0,
+                        busy: false,
+                    },
                     state: ptr::null_mut(),
                     reentered: 0,
                     nested: 0,
@@ -142,7 +139,7 @@ impl Parked {
                 return std::mem::replace(&mut (*this).outcome, Ok(()))
                     .map_err(|fault| before_the_guest(*fault));
             }
-            (*this).guest_sp = (*this).parked_sp - MARGIN;
+            (*this).place.guest_sp = (*this).parked_sp - MARGIN;
         }
         Ok(())
     }
