@@ -17,7 +17,7 @@ pub(super) fn hooks() -> u64 {
     HOOKS.get()
 }
 
-/// To be called when Envoy may have changed headers inside of a hook.
+/// To be called when headers change inside of a hook, by us or by other filters.
 pub(super) fn turn() {
     HOOKS.set(HOOKS.get().wrapping_add(1));
 }

@@ -38,13 +38,6 @@ impl Handle {
         }
     }
 
-    /// To be called whenever we change Envoy's headers.
-    fn forget_headers(&self) {
-        let mut headers = self.headers.borrow_mut();
-        headers.map = None;
-        headers.list.clear();
-    }
-
     pub(super) fn as_ptr(&self) -> FilterPtr {
         self.filter
     }
@@ -121,7 +114,7 @@ impl Handle {
     }
 
     pub(super) fn add_header(&self, map: HeaderType, name: &[u8], value: &[u8]) -> bool {
-        self.forget_headers();
+        guard::turn();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_add_header(
@@ -135,7 +128,7 @@ impl Handle {
 
     /// An empty value removes the header.
     pub(super) fn set_header(&self, map: HeaderType, name: &[u8], value: &[u8]) -> bool {
-        self.forget_headers();
+        guard::turn();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_set_header(
@@ -206,7 +199,7 @@ impl Handle {
     }
 
     pub(super) fn send_response(&self, response: &LocalResponse) {
-        self.forget_headers();
+        guard::turn();
         let headers = response.headers.iter();
         let mut headers: Vec<ModuleHeader> =
             headers.map(|(name, value)| header(name, value)).collect();
@@ -225,7 +218,7 @@ impl Handle {
 
     /// Sends a response that has nothing else.
     pub(super) fn send_response_headers(&self, headers: &OwnedPairs) {
-        self.forget_headers();
+        guard::turn();
         let headers = headers.iter();
         let mut headers: Vec<_> = headers.map(|(name, value)| header(name, value)).collect();
         // SAFETY: the filter is alive; Envoy copies what it is given.
@@ -254,7 +247,7 @@ impl Handle {
     }
 
     pub(super) fn reset(&self, details: &[u8]) {
-        self.forget_headers();
+        guard::turn();
         // SAFETY: the filter is alive.
         unsafe {
             abi::envoy_dynamic_module_callback_http_filter_reset_stream(

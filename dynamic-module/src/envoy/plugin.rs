@@ -70,7 +70,7 @@ impl WasmPlugin {
     pub(super) fn load(json: &[u8]) -> Result<Self, String> {
         Node::from_env()?;
         let config = PluginConfig::parse(json).map_err(|error| error.to_string())?;
-        let name = log_name(&[&config.name, &config.root_id, &config.vm.vm_id]);
+        let name = log_name(&config);
         let of_plugin = |error| format!("Wasm plugin{name} cannot be loaded: {error}");
         let (code, place) = match &config.vm.code {
             Code::Inline(code) => (code.clone(), String::new()),
@@ -185,7 +185,10 @@ impl WasmPlugin {
                 worker.last_start = Some(Instant::now());
                 log(
                     LogLevel::Error,
-                    &format!("Wasm plugin{} cannot start: {error}", self.log_name()),
+                    &format!(
+                        "Wasm plugin{} cannot start: {error}",
+                        log_name(&self.config)
+                    ),
                 );
                 false
             }
@@ -227,21 +230,15 @@ impl WasmPlugin {
             root_id: config.root_id.clone(),
             configuration: config.configuration.clone(),
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
-            log_prefix: self.log_name(),
-            root_log_prefix: log_name(&[&config.root_id, &config.vm.vm_id]),
+            log_prefix: log_name(config),
+            root_log_prefix: root_log_name(config),
             proxy: Box::new(EnvoyProxy {
                 link: link.clone(),
                 trial,
                 vm,
-                name: self.log_name(),
+                name: log_name(config),
             }),
         })
-    }
-
-    /// Name, root and VM, as Envoy's Wasm filter puts them into its log.
-    fn log_name(&self) -> String {
-        let config = &self.config;
-        log_name(&[&config.name, &config.root_id, &config.vm.vm_id])
     }
 
     /// Ends the plugin in all VMs, once its streams have ended.
@@ -253,9 +250,19 @@ impl WasmPlugin {
     }
 }
 
-fn log_name(parts: &[&str]) -> String {
-    let parts = parts.iter().filter(|it| !it.is_empty());
-    parts.flat_map(|it| [" ", it]).collect()
+/// Name, root and VM, each after a space, as Envoy's Wasm filter puts them into its log.
+fn log_name(config: &PluginConfig) -> String {
+    after_spaces(&[&config.name, &config.root_id, &config.vm.vm_id])
+}
+
+/// The same of what is logged in the root context.
+fn root_log_name(config: &PluginConfig) -> String {
+    after_spaces(&[&config.root_id, &config.vm.vm_id])
+}
+
+fn after_spaces(words: &[&str]) -> String {
+    let words = words.iter().filter(|it| !it.is_empty());
+    words.flat_map(|it| [" ", it]).collect()
 }
 
 fn live_vm(worker: usize, key: &Hash32) -> Option<Arc<WorkerVm>> {
