@@ -1,8 +1,7 @@
 //! What things cost the compiler, and how much a module may cost.
 //!
 //! Measured with Cranelift of wasmer 7.4, by modules that have one thing many times, on one
-//! core of 2 to 3 GHz. Real plugins come to 0.5 to 1.5 µs of time for each byte, and to less
-//! than 100 bytes of memory.
+//! core of 2 to 3 GHz. Real plugins came to 0.5 to 1.5 µs of time for each byte.
 
 use std::time::Duration;
 

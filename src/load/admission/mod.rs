@@ -5,7 +5,7 @@
 //! parameters is named by one byte, each function that has it is as long as any other, and
 //! what lives across loops is carried by each. So every module is read once, and what it
 //! would cost is added up, by what Cranelift was seen to need ([`cost`]). Plugins come to a
-//! tenth of what they may cost, whichever language they were written in.
+//! fifth of what they may cost, whichever language they were written in.
 
 mod cost;
 mod function;
