@@ -15,7 +15,7 @@ mod module;
 mod process;
 mod vm;
 
-pub use crate::run::call::RawFunc as Func;
+pub use crate::run::vm::RawFunc as Func;
 pub use convert::{Memory, Name, Options, Signature, Slice};
 pub use error::*;
 pub use module::*;

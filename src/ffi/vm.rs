@@ -6,8 +6,8 @@ use super::convert::{self, Memory, Options, Signature, Slice, handle, invalid, o
 use super::{free, guard, guard_or};
 use crate::error::Error;
 use crate::load::module::Module;
-use crate::run::call::{RawFunc, Value};
-use crate::run::vm::Vm;
+use crate::run::call::Value;
+use crate::run::vm::{RawFunc, Vm};
 
 /// `rust_wasm_host_fn_t`.
 pub type HostFn = Option<unsafe extern "C" fn()>;

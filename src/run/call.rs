@@ -1,15 +1,14 @@
 //! The guest's exported functions: finding and calling them.
 
-use hashbrown::HashMap;
-use wasmer_types::{FunctionIndex, FunctionType, RawValue, Type};
+use wasmer_types::{FunctionType, RawValue, Type};
 
 use crate::error::{Code, Error, Result, from_panic};
 use crate::run::libcalls;
 use crate::run::stable::Stable;
-use crate::run::stack::{self, Callee, Fault, Outcome};
+use crate::run::stack::{self, Fault, Outcome};
 use crate::run::ticks;
 use crate::run::trap::{self, Kind};
-use crate::run::vm::{Inner, Life, Vm};
+use crate::run::vm::{FuncId, Funcs, Inner, Life, RawFunc, Vm};
 use crate::signature::Wanted;
 
 /// One argument or result slot, in host byte order. Which field counts follows from
@@ -52,31 +51,6 @@ impl From<u64> for Value {
     fn from(i64: u64) -> Self {
         Self { slot: [i64, 0] }
     }
-}
-
-/// An exported function, ready to be called; `rust_wasm_func_t` of the C ABI.
-pub struct RawFunc {
-    pub(crate) vm: *const Inner,
-    pub(crate) callee: Callee,
-    /// Parameters or results, whichever are more.
-    pub(crate) slots: usize,
-    /// Parameters that are references to functions or exceptions.
-    pub(crate) references: Box<[usize]>,
-}
-
-#[derive(Default)]
-pub(crate) struct Funcs {
-    by_index: HashMap<FunctionIndex, FuncId>,
-    /// The C ABI hands out their addresses.
-    list: Vec<Stable<RawFunc>>,
-}
-
-/// An exported function of one VM, found by [`Vm::func`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FuncId {
-    /// The VM's, so that another VM does not take it for its own.
-    owner: u32,
-    index: u32,
 }
 
 impl Vm {

@@ -1,10 +1,12 @@
 //! What happens while a plugin runs. Nothing here compiles.
 //!
-//! From the top down; `call` and `vm` still need each other:
+//! From the top down:
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `vm`, `call` | a VM: its life, its limits, its host functions; its exported functions |
+//! | `link` | a VM's host functions and its start |
+//! | `call` | its exported functions |
+//! | `vm` | what it consists of, and its life |
 //! | `instance` | its store |
 //! | `tables`, `memory` | its tables, its linear memory |
 //! | `stack`, `trap` | entering the guest; what it did wrong there |
@@ -36,6 +38,8 @@ pub(crate) mod instance;
 pub(crate) mod interrupt;
 #[expect(unsafe_code, reason = "the calling path of wasmer's own functions")]
 pub(crate) mod libcalls;
+#[expect(unsafe_code, reason = "host functions behind pointers")]
+pub(crate) mod link;
 #[expect(unsafe_code, reason = "mappings")]
 pub(crate) mod memory;
 mod payload;
