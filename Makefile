@@ -11,7 +11,7 @@ SCRIPTS = $(shell git grep --untracked --files-with-matches '^.!/bin/bash')
 BUILDIFIER = npx --yes @bazel/buildifier@8.2.1 --lint=warn --warnings=all
 WASI = wasm32-wasip1
 # Outside of the workspace.
-OTHER_PACKAGES = bench/Cargo.toml fuzz/Cargo.toml $(wildcard tests/plugins/rust-*/Cargo.toml)
+OTHER_PACKAGES = bench/Cargo.toml fuzz/Cargo.toml tests/loom/Cargo.toml $(wildcard tests/plugins/rust-*/Cargo.toml)
 AS_PLUGIN = tests/plugins/assemblyscript
 
 # Installs the tools that are missing, and names them.
@@ -82,6 +82,7 @@ lint: setup
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package envoy-wasm-runtime-rust --no-default-features -- -D warnings
 	cargo clippy --locked --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
+	cargo clippy --locked --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets -- -D warnings
 	clang-format --dry-run --Werror $(CPP)
 	$(BUILDIFIER) --mode=check $(STARLARK)
 	shellcheck $(SCRIPTS)

@@ -15,7 +15,7 @@ const PIECE: u32 = 64 << 20;
 /// # Safety
 /// As for a library function: guest code is on the stack, and only its frames are abandoned.
 unsafe fn stop_if_late(vmctx: *mut VMContext) {
-    if interrupt::is_due(vmctx) {
+    if interrupt::is_due(vmctx.addr()) {
         ticks::note_trap();
         // SAFETY: by contract.
         unsafe { wasmer_vm::raise_user_trap(Box::new(Interrupted)) };

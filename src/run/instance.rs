@@ -16,8 +16,8 @@ use wasmer_types::{
 use wasmer_vm::{
     Imports, InstanceAllocator, InternalStoreHandle, MaybeInstanceOwned, StoreObject as _,
     StoreObjects, VMCallerCheckedAnyfunc, VMConfig, VMContext, VMExceptionObj, VMFunction,
-    VMFunctionContext, VMFunctionImport, VMFunctionKind, VMGlobal, VMInstance, VMMemory,
-    VMMemoryDefinition, VMTable, VMTag,
+    VMFunctionContext, VMFunctionImport, VMFunctionKind, VMGlobal, VMGlobalDefinition, VMInstance,
+    VMMemory, VMMemoryDefinition, VMTable, VMTag,
 };
 
 use crate::error::{Code, Error, Result};
@@ -26,7 +26,7 @@ use crate::load::module::Module;
 use crate::options::Options;
 use crate::run::arch::HostBinding;
 use crate::run::arch::import_stub;
-use crate::run::interrupt;
+use crate::run::interrupt::{self, FlagGlobal};
 use crate::run::libcalls;
 use crate::run::memory::GuestMemory;
 use crate::run::stack::Callee;
@@ -227,6 +227,9 @@ impl Instance {
         }
     }
 }
+
+// They lie one after the other as wasmer's globals do.
+const _: () = assert!(size_of::<FlagGlobal>() == size_of::<VMGlobalDefinition>());
 
 /// The imports as table elements.
 fn import_elements(module: &Module, bindings: &[UnsafeCell<HostBinding>]) -> Elements {

@@ -5,14 +5,14 @@
 //! so it lies in the instance's own memory, one load away; there are several of it, for the
 //! reason given in `checks`. Nothing is shared between VMs, and no signal is used.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use wasmer_vm::VMContext;
 
 use crate::error::{Code, Error, Result};
 use crate::load::flags::FLAGS;
+use crate::run::sync::{
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering,
+    PoisonError, fence, process_wide,
+};
 use crate::run::ticks;
 
 /// The deadline's value while no call runs.
@@ -25,15 +25,13 @@ pub(crate) type Flags = [FlagGlobal; FLAGS as usize];
 
 /// An i32 global.
 #[repr(C, align(16))]
-pub(crate) struct FlagGlobal(AtomicU32);
-
-const _: () = assert!(size_of::<FlagGlobal>() == size_of::<wasmer_vm::VMGlobalDefinition>());
+pub(crate) struct FlagGlobal(pub(crate) AtomicU32);
 
 /// The interrupt side of one VM, usable from any thread.
 pub(crate) struct Interrupt {
     terminated: AtomicBool,
     flag: Mutex<Flag>,
-    /// The address of the instance's context, or 0 while there is none.
+    /// The address of the instance, or 0 while there is none.
     instance: AtomicUsize,
     /// The watchdog's tick at which to stop the running call.
     deadline: AtomicU64,
@@ -73,12 +71,12 @@ impl Interrupt {
         self.flag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names the instance, and its flags.
+    /// Names the instance, by its address, and its flags.
     ///
     /// # Safety
     /// `flags` stay valid until [`Self::detach`].
-    pub(crate) unsafe fn attach(&self, flags: *const Flags, instance: *const VMContext) {
-        self.instance.store(instance.addr(), Ordering::Relaxed);
+    pub(crate) unsafe fn attach(&self, flags: *const Flags, instance: usize) {
+        self.instance.store(instance, Ordering::Relaxed);
         let mut guard = self.flag();
         *guard = Flag(flags);
         if self.is_terminated() {
@@ -174,14 +172,16 @@ struct WatchdogState {
     watched: Vec<Arc<Interrupt>>,
 }
 
-static WATCHDOG: Watchdog = Watchdog {
-    asleep: AtomicBool::new(false),
-    state: Mutex::new(WatchdogState {
-        started: false,
-        watched: Vec::new(),
-    }),
-    woken: Condvar::new(),
-};
+process_wide! {
+    static WATCHDOG: Watchdog = Watchdog {
+        asleep: AtomicBool::new(false),
+        state: Mutex::new(WatchdogState {
+            started: false,
+            watched: Vec::new(),
+        }),
+        woken: Condvar::new(),
+    };
+}
 
 /// Has the deadlines of `interrupt` watched for as long as somebody else has it.
 pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
@@ -189,7 +189,7 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
     if !state.started {
         std::thread::Builder::new()
             .name("wasm-deadline".into())
-            .spawn(|| WATCHDOG.run())
+            .spawn(run)
             .map_err(|error| {
                 Error::new(
                     Code::Resource,
@@ -198,18 +198,56 @@ pub(crate) fn watch(interrupt: &Arc<Interrupt>) -> Result<()> {
             })?;
         state.started = true;
     }
-    if state.watched.len() == state.watched.capacity() {
-        state.forget_unused();
-    }
-    state.watched.push(interrupt.clone());
+    drop(state);
+    watch_here(interrupt);
     Ok(())
 }
 
+/// The same, without the watchdog's thread.
+pub(crate) fn watch_here(interrupt: &Arc<Interrupt>) {
+    WATCHDOG.lock().add(interrupt);
+}
+
+/// What the watchdog's thread does.
+fn run() {
+    block_signals();
+    let mut idle_ticks = 0;
+    loop {
+        std::thread::sleep(TICK);
+        tick(&mut idle_ticks, TICKS_BEFORE_SLEEP);
+    }
+}
+
+/// Lets one tick pass, and sleeps until woken if there were so many idle ones.
+pub(crate) fn tick(idle_ticks: &mut u32, before_sleep: u32) {
+    let tick = ticks::advance();
+    let mut state = WATCHDOG.lock();
+    if state.check(tick) {
+        *idle_ticks = 0;
+        return;
+    }
+    *idle_ticks += 1;
+    if *idle_ticks < before_sleep {
+        return;
+    }
+    WATCHDOG.asleep.store(true, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+    if !state.check(tick) {
+        state = WATCHDOG
+            .woken
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+    drop(state);
+    WATCHDOG.asleep.store(false, Ordering::Relaxed);
+    *idle_ticks = 0;
+}
+
 /// Whether an instance with a deadline is to stop. It is searched for among all of them.
-pub(crate) fn is_due(instance: *const VMContext) -> bool {
+pub(crate) fn is_due(instance: usize) -> bool {
     let state = WATCHDOG.lock();
     let mut watched = state.watched.iter();
-    let interrupt = watched.find(|it| it.instance.load(Ordering::Relaxed) == instance.addr());
+    let interrupt = watched.find(|it| it.instance.load(Ordering::Relaxed) == instance);
     interrupt.is_some_and(|it| it.has_fired() || it.is_terminated())
 }
 
@@ -224,38 +262,16 @@ impl Watchdog {
         let _state = self.lock();
         self.woken.notify_one();
     }
-
-    fn run(&self) {
-        block_signals();
-        let mut idle_ticks = 0;
-        loop {
-            std::thread::sleep(TICK);
-            let tick = ticks::advance();
-            let mut state = self.lock();
-            if state.check(tick) {
-                idle_ticks = 0;
-                continue;
-            }
-            idle_ticks += 1;
-            if idle_ticks < TICKS_BEFORE_SLEEP {
-                continue;
-            }
-            self.asleep.store(true, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            if !state.check(tick) {
-                state = self
-                    .woken
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            drop(state);
-            self.asleep.store(false, Ordering::Relaxed);
-            idle_ticks = 0;
-        }
-    }
 }
 
 impl WatchdogState {
+    fn add(&mut self, interrupt: &Arc<Interrupt>) {
+        if self.watched.len() == self.watched.capacity() {
+            self.forget_unused();
+        }
+        self.watched.push(interrupt.clone());
+    }
+
     /// Returns whether any deadline is running.
     fn check(&mut self, tick: u64) -> bool {
         self.forget_unused();

@@ -139,7 +139,7 @@ impl Inner {
         let flags = instance.interrupt_flags(&self.module);
         let instance = self.instance.get_or_init(|| instance);
         // SAFETY: detached when `self` is dropped, before the instance.
-        unsafe { self.interrupt.attach(flags, instance.vmctx()) };
+        unsafe { self.interrupt.attach(flags, instance.vmctx().addr()) };
 
         if let Some(start) = self.module.start() {
             let callee = instance.callee(&self.module, &self.bindings, start);

@@ -17,6 +17,7 @@
 //! | `signals` | whose fault is whose, beside the proxy's handlers and V8's: of the process, so `load` uses it too |
 //! | `guest_stack`, `code`, `ticks` | where the guest stack is that a thread runs on; where code is whose faults are traps; when they were |
 //! | `payload` | what traps carry |
+//! | `sync` | atomics and locks, of which a test has others |
 //! | `stable` | values that stay where they are |
 
 use crate::error::{Result, contain};
@@ -49,6 +50,7 @@ pub(crate) mod signals;
 pub(crate) mod stable;
 #[expect(unsafe_code, reason = "the calling path")]
 pub(crate) mod stack;
+mod sync;
 #[expect(unsafe_code, reason = "tables behind wasmer's low-level interface")]
 pub(crate) mod tables;
 pub(crate) mod ticks;

@@ -2,9 +2,12 @@
 //! then cannot be asked later: to walk a deep stack takes longer than a tick.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-static TICKS: AtomicU64 = AtomicU64::new(0);
+use crate::run::sync::{AtomicU64, Ordering, fence, process_wide};
+
+process_wide! {
+    static TICKS: AtomicU64 = AtomicU64::new(0);
+}
 
 thread_local! {
     static TRAP: Cell<u64> = const { Cell::new(0) };
