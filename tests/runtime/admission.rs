@@ -221,3 +221,21 @@ fn tail_calls_are_refused_by_name() {
     );
     says(&error, "function 0: tail calls are not supported");
 }
+
+/// `nullexnref` is valid with exceptions; wasmer panicked at one in a table or a global.
+#[test]
+fn types_that_the_compiler_does_not_have_are_refused_by_name() {
+    for text in [
+        "(module (table 0 nullexnref))",
+        "(module (global nullexnref (ref.null noexn)))",
+        "(module (elem nullexnref (ref.null noexn)))",
+        "(module (type (func (param nullexnref))))",
+        "(module (func (local nullexnref)))",
+        "(module (func (drop (block (result nullexnref) (unreachable)))))",
+        "(module (func (drop (ref.null noexn))))",
+    ] {
+        let loaded = Module::compile(&binary(text)).map(drop);
+        let error = failure(Code::InvalidModule, loaded);
+        says(&error, "nullexnref is not supported");
+    }
+}

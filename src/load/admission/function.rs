@@ -1,10 +1,12 @@
 //! What there is in one function, and what it would cost.
 
-use wasmer::sys::wasmparser::{BlockType, Catch, FuncType, FunctionBody, Operator};
+use wasmer::sys::wasmparser::{
+    BlockType, Catch, FuncType, FunctionBody, Operator, RefType, ValType,
+};
 
 use super::cost::{self, Cost};
 use super::operators::{is_library_call, is_long_vector, is_vector};
-use super::refuse;
+use super::{check_type, refuse};
 use crate::error::Result;
 use crate::load::checks::{Survey, is_unbounded};
 use crate::load::reduced::is_reference;
@@ -48,7 +50,9 @@ pub(super) fn count(
 ) -> Result<Counts> {
     let mut locals = 0;
     for declared in body.get_locals_reader()? {
-        locals += u64::from(declared?.0);
+        let (count, ty) = declared?;
+        check_type(ty)?;
+        locals += u64::from(count);
     }
     let [params, results] = context.function(u32::try_from(index).unwrap_or(u32::MAX));
     let mut walk = Walk {
@@ -134,15 +138,17 @@ impl Walk<'_> {
     fn follow(&mut self, operator: &Operator<'_>) -> Result<()> {
         self.counts.operators += 1;
         match operator {
-            Operator::Block { blockty } | Operator::If { blockty } => self.enter(*blockty, false),
+            Operator::Block { blockty } | Operator::If { blockty } => {
+                self.enter(*blockty, false)?;
+            }
             Operator::Loop { blockty } => {
-                self.enter(*blockty, true);
+                self.enter(*blockty, true)?;
                 self.counts.checks += 1;
                 self.counts.depths += self.loops.len() as u64;
                 self.loops.push(self.counts.operators);
             }
             Operator::TryTable { try_table } => {
-                self.enter(try_table.ty, false);
+                self.enter(try_table.ty, false)?;
                 self.counts.handlers += 1 + try_table.catches.len() as u64;
                 for catch in &try_table.catches {
                     let (Catch::One { label, .. }
@@ -165,6 +171,12 @@ impl Walk<'_> {
                 self.branch(targets.default(), 1 + u64::from(targets.len()));
             }
             Operator::Return => self.counts.returned += self.results,
+            Operator::TypedSelect { ty } => check_type(*ty)?,
+            Operator::RefNull { hty } => {
+                if let Some(ty) = RefType::new(true, *hty) {
+                    check_type(ValType::Ref(ty))?;
+                }
+            }
             Operator::LocalGet { local_index } => self.touch(*local_index, false),
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
                 self.touch(*local_index, true);
@@ -191,7 +203,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, ty: BlockType, is_loop: bool) {
+    fn enter(&mut self, ty: BlockType, is_loop: bool) -> Result<()> {
+        if let BlockType::Type(ty) = ty {
+            check_type(ty)?;
+        }
         let [params, results] = self.context.block(ty);
         self.counts.blocks += 1;
         self.counts.block_values += params + results;
@@ -199,6 +214,7 @@ impl Walk<'_> {
             carries: if is_loop { params } else { results },
             is_loop,
         });
+        Ok(())
     }
 
     fn branch(&mut self, depth: u32, targets: u64) {

@@ -12,8 +12,8 @@ mod function;
 mod operators;
 
 use wasmer::sys::wasmparser::{
-    BinaryReaderError, CompositeInnerType, FuncType, FunctionBody, Parser, Payload, TypeRef,
-    ValType,
+    BinaryReaderError, CompositeInnerType, ElementItems, FuncType, FunctionBody, Parser, Payload,
+    TypeRef, ValType,
 };
 use wasmer_compiler::wptype_to_type;
 use wasmer_types::FunctionType;
@@ -90,6 +90,9 @@ impl Module {
                     for it in group?.into_types() {
                         // There are no others without a proposal that is not supported.
                         if let CompositeInnerType::Func(ty) = it.composite_type.inner {
+                            for ty in ty.params().iter().chain(ty.results()) {
+                                check_type(*ty)?;
+                            }
                             self.total.add_type(arity(&ty));
                             self.types.push(ty);
                         }
@@ -122,6 +125,7 @@ impl Module {
             Payload::TableSection(reader) => {
                 for table in reader {
                     let ty = table?.ty;
+                    check_type(ValType::Ref(ty.element_type))?;
                     if ty.element_type.is_func_ref() && ty.maximum == Some(ty.initial) {
                         self.fixed_elements = self.fixed_elements.saturating_add(ty.initial);
                     }
@@ -131,6 +135,18 @@ impl Module {
                     return Err(refuse(format!(
                         "function tables of {elements} elements, more than {MAX_FIXED_ELEMENTS}"
                     )));
+                }
+            }
+            Payload::GlobalSection(reader) => {
+                for global in reader {
+                    check_type(global?.ty.content_type)?;
+                }
+            }
+            Payload::ElementSection(reader) => {
+                for elements in reader {
+                    if let ElementItems::Expressions(ty, _) = elements?.items {
+                        check_type(ValType::Ref(ty))?;
+                    }
                 }
             }
             Payload::TagSection(reader) => {
@@ -191,6 +207,15 @@ impl Module {
 
 fn refuse(message: String) -> Error {
     Error::new(Code::InvalidModule, message)
+}
+
+/// Refuses what the validator knows and the compiler does not, such as `nullexnref`: wasmer takes
+/// for granted that it never sees that.
+fn check_type(ty: ValType) -> Result<()> {
+    match wptype_to_type(ty) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(refuse(format!("the type {ty} is not supported"))),
+    }
 }
 
 fn arity(ty: &FuncType) -> u64 {
