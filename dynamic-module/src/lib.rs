@@ -1,13 +1,14 @@
-//! Proxy-Wasm plugins in an unmodified Envoy.
+//! Proxy-Wasm plugins in an unmodified Envoy: what Envoy's dynamic-module ABI asks for, on
+//! the host of `proxy_wasm_host`.
 //!
-//! | half | what it is |
+//! | part | what it is |
 //! |---|---|
-//! | [`host`] | a Proxy-Wasm host on the runtime's Rust API; it knows nothing of Envoy |
-//! | `envoy` | the front for Envoy's dynamic-module ABI: an HTTP filter |
-//!
-//! [`config`] is the filter's configuration, in the shape of Envoy's Wasm filter.
+//! | `http` | the HTTP filter; other extension points find their place beside it |
+//! | `envoy` | what all of them share: Envoy's ABI, the plugins, and the threads that they are on |
+//! | [`config`] | a plugin's configuration, in the shape of Envoy's Wasm filter |
 
 pub mod config;
 #[cfg(not(test))]
 mod envoy;
-pub mod host;
+#[cfg(not(test))]
+mod http;

@@ -89,14 +89,19 @@ fn the_module_stays_when_it_is_closed() {
 /// Every hook is one guarded call, or does nothing.
 #[test]
 fn every_hook_is_guarded() {
-    let (guarded, unused) = include_str!("../src/envoy/hooks.rs")
+    let (guarded, unused) = include_str!("../src/http/hooks.rs")
         .split_once("macro_rules! unused_hooks")
         .expect("it is there");
-    let sources = [guarded, include_str!("../src/envoy/call_hooks.rs")].concat();
+    let sources = [guarded, include_str!("../src/http/call_hooks.rs")].concat();
     let exports = sources.matches("#[unsafe(no_mangle)]").count();
     let dense: String = sources.split_whitespace().collect();
     // The guards of `with_filter` and `with_config` have no name of their own.
-    let ways = ["guard(\"", "with_filter(\"", "with_config(\""];
+    let ways = [
+        "guard(\"",
+        "guard_last(\"",
+        "with_filter(\"",
+        "with_config(\"",
+    ];
     let guards: usize = ways.iter().map(|it| dense.matches(it).count()).sum();
     assert_eq!(exports, guards);
     let unused = unused.matches("fn envoy_dynamic_module_on_").count();

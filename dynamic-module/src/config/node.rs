@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::host::encode_pairs;
+use proxy_wasm_host::encode_pairs;
 
 const VARIABLE: &str = "RUST_WASM_NODE";
 

@@ -6,25 +6,25 @@
 use std::ffi::{CStr, c_char, c_void};
 
 /// The ABI's version.
-pub(super) const VERSION: &CStr = c"v0.2.0";
+pub(crate) const VERSION: &CStr = c"v0.2.0";
 
 /// Bytes of Envoy's. Live as the hook or callback that gives them says.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct EnvoyBuffer {
-    pub(super) ptr: *const c_char,
-    pub(super) length: usize,
+pub(crate) struct EnvoyBuffer {
+    pub(crate) ptr: *const c_char,
+    pub(crate) length: usize,
 }
 
 impl EnvoyBuffer {
-    pub(super) const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         ptr: std::ptr::null(),
         length: 0,
     };
 
     /// # Safety
     /// The bytes are alive and unchanged for `'a`.
-    pub(super) unsafe fn bytes<'a>(self) -> &'a [u8] {
+    pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.length == 0 {
             return &[];
         }
@@ -36,9 +36,9 @@ impl EnvoyBuffer {
 /// Bytes of ours. Envoy reads them during the call only.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct ModuleBuffer {
-    pub(super) ptr: *const c_char,
-    pub(super) length: usize,
+pub(crate) struct ModuleBuffer {
+    pub(crate) ptr: *const c_char,
+    pub(crate) length: usize,
 }
 
 impl From<&[u8]> for ModuleBuffer {
@@ -53,13 +53,13 @@ impl From<&[u8]> for ModuleBuffer {
 /// A header of Envoy's.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct EnvoyHeader {
-    pub(super) key: EnvoyBuffer,
-    pub(super) value: EnvoyBuffer,
+pub(crate) struct EnvoyHeader {
+    pub(crate) key: EnvoyBuffer,
+    pub(crate) value: EnvoyBuffer,
 }
 
 impl EnvoyHeader {
-    pub(super) const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         key: EnvoyBuffer::EMPTY,
         value: EnvoyBuffer::EMPTY,
     };
@@ -68,9 +68,9 @@ impl EnvoyHeader {
 /// A header of ours.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct ModuleHeader {
-    pub(super) key: ModuleBuffer,
-    pub(super) value: ModuleBuffer,
+pub(crate) struct ModuleHeader {
+    pub(crate) key: ModuleBuffer,
+    pub(crate) value: ModuleBuffer,
 }
 
 macro_rules! enumeration {
@@ -79,7 +79,7 @@ macro_rules! enumeration {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(C)]
         #[allow(dead_code, reason = "complete as in the ABI")]
-        pub(super) enum $name { $($variant = $value),* })*
+        pub(crate) enum $name { $($variant = $value),* })*
     };
 }
 
@@ -113,28 +113,28 @@ enumeration! {
 }
 
 /// `http_callout_init_result`: this is success.
-pub(super) const CALLOUT_STARTED: u32 = 0;
+pub(crate) const CALLOUT_STARTED: u32 = 0;
 /// `http_callout_init_result`: a header is missing.
-pub(super) const CALLOUT_HEADER_MISSING: u32 = 1;
+pub(crate) const CALLOUT_HEADER_MISSING: u32 = 1;
 /// `http_callout_init_result`: there is no such cluster.
-pub(super) const CALLOUT_NO_CLUSTER: u32 = 2;
+pub(crate) const CALLOUT_NO_CLUSTER: u32 = 2;
 /// `metrics_result`: this is success.
-pub(super) const METRIC_OK: u32 = 0;
+pub(crate) const METRIC_OK: u32 = 0;
 
 /// Envoy's configuration of a filter.
-pub(super) type ConfigPtr = *mut c_void;
+pub(crate) type ConfigPtr = *mut c_void;
 /// Envoy's filter of one stream.
-pub(super) type FilterPtr = *mut c_void;
+pub(crate) type FilterPtr = *mut c_void;
 /// A way to have something run on a stream's thread or on the main thread.
-pub(super) type SchedulerPtr = *mut c_void;
+pub(crate) type SchedulerPtr = *mut c_void;
 
 macro_rules! callbacks {
     ($(fn $name:ident($($param:ident: $ty:ty),* $(,)?) $(-> $result:ty)?;)*) => {
         unsafe extern "C" {
-            $(pub(super) fn $name($($param: $ty),*) $(-> $result)?;)*
+            $(pub(crate) fn $name($($param: $ty),*) $(-> $result)?;)*
         }
         /// The functions that Envoy must export.
-        pub(super) const CALLBACKS: &[&CStr] = &[$({
+        pub(crate) const CALLBACKS: &[&CStr] = &[$({
             match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                 Ok(name) => name,
                 Err(_) => panic!(),
@@ -146,7 +146,6 @@ macro_rules! callbacks {
 callbacks! {
     fn envoy_dynamic_module_callback_log(level: LogLevel, message: ModuleBuffer);
     fn envoy_dynamic_module_callback_get_log_level() -> u32;
-    fn envoy_dynamic_module_callback_get_concurrency() -> u32;
     fn envoy_dynamic_module_callback_is_validation_mode() -> bool;
 
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
@@ -207,7 +206,6 @@ callbacks! {
     fn envoy_dynamic_module_callback_get_most_specific_route_config(
         filter: FilterPtr,
     ) -> *const c_void;
-    fn envoy_dynamic_module_callback_http_filter_get_worker_index(filter: FilterPtr) -> u32;
     fn envoy_dynamic_module_callback_http_filter_scheduler_new(filter: FilterPtr) -> SchedulerPtr;
     fn envoy_dynamic_module_callback_http_filter_scheduler_commit(
         scheduler: SchedulerPtr, event: u64,
@@ -302,4 +300,12 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_set_filter_state_typed(
         filter: FilterPtr, key: ModuleBuffer, value: ModuleBuffer,
     ) -> bool;
+}
+
+/// A header for Envoy, which lives as long as the two do.
+pub(crate) fn header(name: &[u8], value: &[u8]) -> ModuleHeader {
+    ModuleHeader {
+        key: name.into(),
+        value: value.into(),
+    }
 }

@@ -3,10 +3,10 @@
 
 use std::ffi::c_void;
 
-use super::abi::{self, EnvoyBuffer, EnvoyHeader, ModuleBuffer, ModuleHeader};
-use super::handle::header;
-use crate::host::abi::{HostResult, Status};
-use crate::host::proxy::{HttpRequest, OwnedPairs};
+use crate::envoy::abi::header;
+use crate::envoy::abi::{self, EnvoyBuffer, EnvoyHeader, ModuleBuffer, ModuleHeader};
+use proxy_wasm_host::abi::{HostResult, Status};
+use proxy_wasm_host::proxy::{HttpRequest, OwnedPairs};
 
 type Start = unsafe extern "C" fn(
     *mut c_void,
@@ -20,19 +20,19 @@ type Start = unsafe extern "C" fn(
 ) -> u32;
 
 /// Envoy's functions for the streams of one kind of owner.
-pub(super) struct Calls {
+pub(crate) struct Calls {
     start: Start,
     send: unsafe extern "C" fn(*mut c_void, u64, ModuleBuffer, bool) -> bool,
     reset: unsafe extern "C" fn(*mut c_void, u64),
 }
 
-pub(super) const OF_FILTER: Calls = Calls {
+pub(crate) const OF_FILTER: Calls = Calls {
     start: abi::envoy_dynamic_module_callback_http_filter_start_http_stream,
     send: abi::envoy_dynamic_module_callback_http_stream_send_data,
     reset: abi::envoy_dynamic_module_callback_http_filter_reset_http_stream,
 };
 
-pub(super) const OF_CONFIG: Calls = Calls {
+pub(crate) const OF_CONFIG: Calls = Calls {
     start: abi::envoy_dynamic_module_callback_http_filter_config_start_http_stream,
     send: abi::envoy_dynamic_module_callback_http_filter_config_stream_send_data,
     reset: abi::envoy_dynamic_module_callback_http_filter_config_reset_http_stream,
@@ -43,7 +43,7 @@ impl Calls {
     ///
     /// # Safety
     /// `owner` is alive and of this kind, and this is its thread.
-    pub(super) unsafe fn open(
+    pub(crate) unsafe fn open(
         &self,
         owner: *mut c_void,
         request: &HttpRequest<'_>,
@@ -76,7 +76,7 @@ impl Calls {
     ///
     /// # Safety
     /// As for [`Calls::open`].
-    pub(super) unsafe fn send(&self, owner: *mut c_void, id: u64, data: &[u8], end: bool) {
+    pub(crate) unsafe fn send(&self, owner: *mut c_void, id: u64, data: &[u8], end: bool) {
         // SAFETY: by contract; Envoy copies what it is given.
         unsafe { (self.send)(owner, id, data.into(), end) };
     }
@@ -85,7 +85,7 @@ impl Calls {
     ///
     /// # Safety
     /// As for [`Calls::open`].
-    pub(super) unsafe fn reset(&self, owner: *mut c_void, id: u64) {
+    pub(crate) unsafe fn reset(&self, owner: *mut c_void, id: u64) {
         // SAFETY: by contract.
         unsafe { (self.reset)(owner, id) };
     }
@@ -95,7 +95,7 @@ impl Calls {
 ///
 /// # Safety
 /// They are as many as said, and alive.
-pub(super) unsafe fn owned_headers(headers: *const EnvoyHeader, count: usize) -> OwnedPairs {
+pub(crate) unsafe fn owned_headers(headers: *const EnvoyHeader, count: usize) -> OwnedPairs {
     if count == 0 {
         return Vec::new();
     }
@@ -110,7 +110,7 @@ pub(super) unsafe fn owned_headers(headers: *const EnvoyHeader, count: usize) ->
 ///
 /// # Safety
 /// They are as many as said, and alive.
-pub(super) unsafe fn owned_data(pieces: *const EnvoyBuffer, count: usize) -> Vec<u8> {
+pub(crate) unsafe fn owned_data(pieces: *const EnvoyBuffer, count: usize) -> Vec<u8> {
     let mut data = Vec::new();
     if count > 0 {
         // SAFETY: by contract.

@@ -5,7 +5,7 @@ use std::ptr;
 
 /// Has the kernel drop the pages of this module's code and constants, of which the compiler's
 /// are the most. What runs again comes back from the page cache.
-pub(super) fn drop_compiler() {
+pub(crate) fn drop_compiler() {
     // SAFETY: a plain call with a function of the type that is asked for.
     unsafe { libc::dl_iterate_phdr(Some(drop_if_ours), ptr::null_mut()) };
 }

@@ -3,26 +3,41 @@
 //! later become one metric per kind with the plugin's name for it as a label.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
-use super::abi::{self, ModuleBuffer};
-use super::link::{Link, lock, no_labels};
-use crate::host::abi::{HostResult, MetricKind, Status};
-use crate::host::proxy::Metric;
+use crate::envoy::abi::{self, ModuleBuffer};
+use crate::envoy::config_handle::ConfigHandle;
+use crate::envoy::inbox::{Inbox, Message, lock};
+use proxy_wasm_host::abi::{HostResult, MetricKind, Status};
+use proxy_wasm_host::proxy::Metric;
 
 type Name = (MetricKind, Vec<u8>);
 
 /// The metrics of one configuration.
 #[derive(Default)]
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     ids: Mutex<HashMap<Name, usize>>,
     /// By kind, for what comes later.
     late: [Option<usize>; 3],
 }
 
-/// What plugins read back. Envoy does not tell.
-static VALUES: LazyLock<Mutex<HashMap<Name, Arc<AtomicU64>>>> = LazyLock::new(Mutex::default);
+/// What plugins read back, for as long as one has the metric. Envoy does not tell.
+static VALUES: LazyLock<Mutex<HashMap<Name, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
+
+fn value_of(name: Name) -> Arc<AtomicU64> {
+    let mut values = lock(&VALUES);
+    if let Some(value) = values.get(&name).and_then(Weak::upgrade) {
+        return value;
+    }
+    if values.len() == values.capacity() {
+        values.retain(|_, value| value.strong_count() > 0);
+    }
+    let value = Arc::default();
+    values.insert(name, Arc::downgrade(&value));
+    value
+}
 
 #[derive(Clone)]
 enum Place {
@@ -32,7 +47,7 @@ enum Place {
 }
 
 struct EnvoyMetric {
-    link: Arc<Link>,
+    config: Arc<ConfigHandle>,
     kind: MetricKind,
     place: Place,
     value: Arc<AtomicU64>,
@@ -46,26 +61,26 @@ const KINDS: [(MetricKind, &str); 3] = [
 
 impl Metrics {
     /// While the configuration is created.
-    pub(super) fn new(link: &Link) -> Self {
+    pub(crate) fn new(config: &ConfigHandle) -> Self {
         let mut label = ModuleBuffer::from(&b"name"[..]);
         let late =
-            KINDS.map(|(kind, name)| define(link, kind, name.as_bytes(), (&raw mut label, 1)));
+            KINDS.map(|(kind, name)| define(config, kind, name.as_bytes(), (&raw mut label, 1)));
         Self {
             ids: Mutex::default(),
             late,
         }
     }
 
-    pub(super) fn define(
+    pub(crate) fn define(
         &self,
-        link: &Arc<Link>,
+        config: &Arc<ConfigHandle>,
         kind: MetricKind,
         name: &[u8],
-    ) -> HostResult<Arc<dyn Metric>> {
+    ) -> HostResult<Rc<dyn Metric>> {
         let key = (kind, name.to_vec());
         let mut ids = lock(&self.ids);
         let known = ids.get(&key).copied();
-        let place = match known.or_else(|| define(link, kind, name, no_labels())) {
+        let place = match known.or_else(|| define(config, kind, name, no_labels())) {
             Some(id) => {
                 ids.insert(key.clone(), id);
                 Place::Own(id)
@@ -76,9 +91,9 @@ impl Metrics {
             }
         };
         drop(ids);
-        let value = lock(&VALUES).entry(key).or_default().clone();
-        Ok(Arc::new(EnvoyMetric {
-            link: link.clone(),
+        let value = value_of(key);
+        Ok(Rc::new(EnvoyMetric {
+            config: config.clone(),
             kind,
             place,
             value,
@@ -87,7 +102,7 @@ impl Metrics {
 }
 
 fn define(
-    link: &Link,
+    config: &ConfigHandle,
     kind: MetricKind,
     name: &[u8],
     labels: (*mut ModuleBuffer, usize),
@@ -100,7 +115,7 @@ fn define(
         }
     };
     let mut id = 0;
-    let result = link.with_config(|config| {
+    let result = config.with(|config| {
         // SAFETY: the configuration is alive; Envoy refuses after its creation.
         unsafe { function(config, name.into(), labels.0, labels.1, &raw mut id) }
     });
@@ -114,7 +129,13 @@ enum Change {
     Set,
 }
 
-fn change(link: &Link, kind: MetricKind, place: &Place, change: Change, value: u64) -> HostResult {
+fn change(
+    config: &ConfigHandle,
+    kind: MetricKind,
+    place: &Place,
+    change: Change,
+    value: u64,
+) -> HostResult {
     let function = match (kind, change) {
         (MetricKind::Counter, _) => {
             abi::envoy_dynamic_module_callback_http_filter_config_increment_counter
@@ -140,7 +161,7 @@ fn change(link: &Link, kind: MetricKind, place: &Place, change: Change, value: u
             (*id, (&raw mut label, 1))
         }
     };
-    let result = link.with_config(|config| {
+    let result = config.with(|config| {
         // SAFETY: the configuration is alive; metrics change from any thread.
         unsafe { function(config, id, labels.0, labels.1, value) }
     });
@@ -159,7 +180,7 @@ impl Metric for EnvoyMetric {
     fn add(&self, offset: i64) -> HostResult {
         let way = if offset < 0 { Change::Down } else { Change::Up };
         change(
-            &self.link,
+            &self.config,
             self.kind,
             &self.place,
             way,
@@ -171,7 +192,7 @@ impl Metric for EnvoyMetric {
     }
 
     fn record(&self, value: u64) -> HostResult {
-        change(&self.link, self.kind, &self.place, Change::Set, value)?;
+        change(&self.config, self.kind, &self.place, Change::Set, value)?;
         match self.kind {
             MetricKind::Gauge => self.value.store(value, Ordering::Relaxed),
             _ => {
@@ -187,8 +208,8 @@ impl Metric for EnvoyMetric {
 }
 
 /// What the module says of its VMs.
-#[derive(Default)]
-pub(super) struct VmMetrics {
+#[derive(Clone, Copy)]
+pub(crate) struct VmMetrics {
     created: Option<usize>,
     failed: Option<usize>,
     reloaded: Option<usize>,
@@ -198,8 +219,8 @@ pub(super) struct VmMetrics {
 
 impl VmMetrics {
     /// While the configuration is created.
-    pub(super) fn define(link: &Link) -> Self {
-        let one = |kind, name: &str| define(link, kind, name.as_bytes(), no_labels());
+    pub(crate) fn define(config: &ConfigHandle) -> Self {
+        let one = |kind, name: &str| define(config, kind, name.as_bytes(), no_labels());
         Self {
             created: one(MetricKind::Counter, "wasm.vm_created"),
             failed: one(MetricKind::Counter, "wasm.vm_failed"),
@@ -209,96 +230,101 @@ impl VmMetrics {
         }
     }
 
-    pub(super) fn created(&self, link: &Link) {
-        one_more(link, self.created);
+    pub(crate) fn created(&self, config: &ConfigHandle) {
+        one_more(config, self.created);
     }
 
-    pub(super) fn failed(&self, link: &Link) {
-        one_more(link, self.failed);
+    pub(crate) fn failed(&self, config: &ConfigHandle) {
+        one_more(config, self.failed);
     }
 
-    pub(super) fn reloaded(&self, link: &Link) {
-        one_more(link, self.reloaded);
+    pub(crate) fn reloaded(&self, config: &ConfigHandle) {
+        one_more(config, self.reloaded);
     }
 }
 
 // A metric that Envoy refuses is no reason to fail.
 
-fn one_more(link: &Link, counter: Option<usize>) {
+fn one_more(config: &ConfigHandle, counter: Option<usize>) {
     if let Some(id) = counter {
-        let _ = change(link, MetricKind::Counter, &Place::Own(id), Change::Up, 1);
+        let _ = change(config, MetricKind::Counter, &Place::Own(id), Change::Up, 1);
     }
 }
 
-fn set(link: &Link, gauge: Option<usize>, value: usize) {
+fn set(config: &ConfigHandle, gauge: Option<usize>, value: usize) {
     if let Some(id) = gauge {
         let place = Place::Own(id);
-        let _ = change(link, MetricKind::Gauge, &place, Change::Set, value as u64);
+        let _ = change(config, MetricKind::Gauge, &place, Change::Set, value as u64);
     }
 }
 
-/// All VMs of the process. A VM may live longer than the link of the plugin it was made for,
-/// so the gauges of every link are set to the sums.
-#[derive(Default)]
-struct Vms {
-    active: usize,
-    memory: usize,
-    links: Vec<Weak<Link>>,
+/// All VMs of the process. A VM may live longer than the configuration that it was made for,
+/// so the gauges of all are set to the sums: by the main thread, once for all that
+/// changed meanwhile.
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+static MEMORY: AtomicUsize = AtomicUsize::new(0);
+static ARE_SHOWN: AtomicBool = AtomicBool::new(true);
+static SHOWING: Mutex<Vec<(Weak<ConfigHandle>, VmMetrics)>> = Mutex::new(Vec::new());
+static MAIN_THREAD: OnceLock<Arc<Inbox>> = OnceLock::new();
+
+/// On the main thread, whose inbox it is: shows a configuration's gauges what there is already.
+pub(crate) fn show_in(config: &Arc<ConfigHandle>, gauges: VmMetrics, inbox: &Arc<Inbox>) {
+    MAIN_THREAD.get_or_init(|| inbox.clone());
+    lock(&SHOWING).push((Arc::downgrade(config), gauges));
+    show_vms();
 }
 
-static ALL_VMS: LazyLock<Mutex<Vms>> = LazyLock::new(Mutex::default);
-
-/// Shows the link's gauges what there is already.
-pub(super) fn show_vms(link: &Arc<Link>) {
-    Vms::change(|vms| vms.links.push(Arc::downgrade(link)));
+/// On the main thread.
+pub(crate) fn show_vms() {
+    ARE_SHOWN.store(true, Ordering::SeqCst);
+    let (active, memory) = (ACTIVE.load(Ordering::SeqCst), MEMORY.load(Ordering::SeqCst));
+    lock(&SHOWING).retain(|(config, gauges)| {
+        let Some(config) = config.upgrade().filter(|it| !it.is_closed()) else {
+            return false;
+        };
+        set(&config, gauges.active, active);
+        set(&config, gauges.memory, memory);
+        true
+    });
 }
 
-impl Vms {
-    fn change(how: impl FnOnce(&mut Self)) {
-        let mut vms = lock(&ALL_VMS);
-        how(&mut vms);
-        let (active, memory) = (vms.active, vms.memory);
-        // Dropped after the lock: nobody else may have them any more.
-        let mut links = Vec::new();
-        vms.links.retain(|link| {
-            let link = link.upgrade().filter(|link| !link.is_closed());
-            let open = link.is_some();
-            links.extend(link);
-            open
-        });
-        for link in &links {
-            set(link, link.vm_metrics.active, active);
-            set(link, link.vm_metrics.memory, memory);
-        }
-        drop(vms);
+fn changed() {
+    if ARE_SHOWN.swap(false, Ordering::SeqCst)
+        && let Some(main_thread) = MAIN_THREAD.get()
+    {
+        main_thread.post(Message::ShowVms);
     }
 }
 
 /// One VM in the gauges.
-pub(super) struct CountedVm {
+pub(crate) struct CountedVm {
     memory: AtomicUsize,
 }
 
 impl CountedVm {
-    pub(super) fn new() -> Arc<Self> {
-        Vms::change(|vms| vms.active += 1);
+    pub(crate) fn new() -> Arc<Self> {
+        ACTIVE.fetch_add(1, Ordering::SeqCst);
+        changed();
         let memory = AtomicUsize::new(0);
         Arc::new(Self { memory })
     }
 
-    pub(super) fn memory_grown(&self, bytes: usize) {
-        Vms::change(|vms| {
-            vms.memory += bytes;
-            self.memory.fetch_add(bytes, Ordering::Relaxed);
-        });
+    pub(crate) fn memory_grown(&self, bytes: usize) {
+        self.memory.fetch_add(bytes, Ordering::Relaxed);
+        MEMORY.fetch_add(bytes, Ordering::SeqCst);
+        changed();
     }
 }
 
 impl Drop for CountedVm {
     fn drop(&mut self) {
-        Vms::change(|vms| {
-            vms.active -= 1;
-            vms.memory -= *self.memory.get_mut();
-        });
+        ACTIVE.fetch_sub(1, Ordering::SeqCst);
+        MEMORY.fetch_sub(*self.memory.get_mut(), Ordering::SeqCst);
+        changed();
     }
+}
+
+/// Without labels.
+fn no_labels() -> (*mut ModuleBuffer, usize) {
+    (std::ptr::null_mut(), 0)
 }

@@ -2,20 +2,24 @@
 //! and VM key, shared with other plugins of the same key.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Instant;
 
+use proxy_wasm_host::abi::LogLevel;
+use proxy_wasm_host::{Plugin, Program, Vm, VmSettings};
 use sha2::{Digest as _, Sha256};
 
-use super::abi;
-use super::footprint;
-use super::link::{EnvoyProxy, Link, lock, log};
-use super::metrics::CountedVm;
 use crate::config::node::Node;
 use crate::config::{Code, FailurePolicy, PluginConfig};
-use crate::host::abi::LogLevel;
-use crate::host::{Plugin, Program, SharedVm, VmSettings};
+use crate::envoy::abi;
+use crate::envoy::footprint;
+use crate::envoy::inbox::{Inbox, Message, PluginId, lock};
+use crate::envoy::log::log;
+use crate::envoy::metrics::CountedVm;
+use crate::envoy::scope::{EnvoyProxy, Scope};
+use crate::envoy::thread::{self, Instance, Started, Thread, ThreadVm, VmKey};
 
 type Hash32 = [u8; 32];
 
@@ -24,42 +28,16 @@ type Registry<K, V> = LazyLock<Mutex<HashMap<K, Weak<V>>>>;
 
 /// Compiled code, by its bytecode's hash.
 static PROGRAMS: Registry<(Hash32, bool), Program> = LazyLock::new(Mutex::default);
-/// VMs in use, by worker and VM key.
-static VMS: Registry<(usize, Hash32), WorkerVm> = LazyLock::new(Mutex::default);
-
-/// A VM, counted.
-pub(super) struct WorkerVm {
-    pub(super) shared: Arc<SharedVm>,
-    _counted: Arc<CountedVm>,
-}
-
-/// The plugin in one worker's VM, for as long as somebody needs it.
-pub(super) struct Instance {
-    pub(super) vm: Arc<WorkerVm>,
-    pub(super) root: u32,
-    /// Where its metrics, ticks and calls are.
-    link: Arc<Link>,
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.vm.shared.enter().remove_plugin(self.root);
-    }
-}
-
-#[derive(Default)]
-struct Worker {
-    instance: Option<Arc<Instance>>,
-    last_start: Option<Instant>,
-}
 
 /// A plugin as configured.
-pub(super) struct WasmPlugin {
+pub(crate) struct WasmPlugin {
+    id: PluginId,
     config: PluginConfig,
     program: Arc<Program>,
     settings: Arc<VmSettings>,
-    vm_key: Hash32,
-    workers: Box<[Mutex<Worker>]>,
+    vm_key: VmKey,
+    /// The threads that it has been started on.
+    threads: Mutex<Vec<Arc<Inbox>>>,
 }
 
 impl WasmPlugin {
@@ -67,7 +45,7 @@ impl WasmPlugin {
     ///
     /// # Errors
     /// What is wrong, in a sentence.
-    pub(super) fn load(json: &[u8]) -> Result<Self, String> {
+    pub(crate) fn load(json: &[u8]) -> Result<Self, String> {
         Node::from_env()?;
         let config = PluginConfig::parse(json).map_err(|error| error.to_string())?;
         let name = log_name(&config);
@@ -94,138 +72,165 @@ impl WasmPlugin {
             limits: config.limits.clone(),
         };
         let vm_key = vm_key(&settings, &code);
-        // SAFETY: this is the main thread.
-        let concurrency = unsafe { abi::envoy_dynamic_module_callback_get_concurrency() };
+        static IDS: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             config,
             program,
             settings: Arc::new(settings),
             vm_key,
-            workers: (0..concurrency.max(1)).map(|_| Mutex::default()).collect(),
+            threads: Mutex::default(),
         })
     }
 
-    pub(super) fn failure_policy(&self) -> FailurePolicy {
+    pub(crate) fn failure_policy(&self) -> FailurePolicy {
         self.config.failure_policy
     }
 
     /// Whether streams pass whose callback failed the VM.
-    pub(super) fn passes_failed_streams(&self) -> bool {
+    pub(crate) fn passes_failed_streams(&self) -> bool {
         self.config.passes_failed_streams
     }
 
-    /// Starts the plugin for the first time, on the main thread, while metrics can be
-    /// defined: on the first worker's VM. If others use that, the plugin has to start in one
-    /// of its own before, which then ends.
+    /// Starts the plugin for the first time: on the main thread, while metrics can be defined.
+    /// As in Envoy's own Wasm, it stays there, beside those of the workers.
     ///
     /// # Errors
     /// If the plugin refused or failed.
-    pub(super) fn try_out(&self, link: &Arc<Link>) -> Result<(), String> {
+    pub(crate) fn start_on_main(&self, scope: &Arc<Scope>) -> Result<(), String> {
+        let instance = Rc::new(self.start(scope)?);
         // SAFETY: this is the main thread.
         let validating = unsafe { abi::envoy_dynamic_module_callback_is_validation_mode() };
-        if validating || live_vm(0, &self.vm_key).is_some() {
-            self.start_vm(link, true)?;
-        }
-        if !validating && let Some(worker) = self.workers.first() {
-            let instance = self.start_on_worker(link, 0)?;
-            lock(worker).instance = Some(Arc::new(instance));
+        if !validating {
+            self.note_thread();
+            let keep = |here: &Thread| {
+                here.with_plugin(self.id, |started| started.instance = Some(instance));
+            };
+            thread::with(keep);
         }
         Ok(())
     }
 
-    /// The plugin on a worker, made if need be. `None` if it cannot be had.
-    pub(super) fn instance(&self, link: &Arc<Link>, index: usize) -> Option<Arc<Instance>> {
-        let mut worker = lock(self.workers.get(index)?);
-        if let Some(instance) = &worker.instance {
-            let failed = instance.vm.shared.has_failed();
-            if !failed && instance.link.is_closed() {
+    fn note_thread(&self) {
+        let inbox = thread::with(|here| here.inbox.clone());
+        let mut threads = lock(&self.threads);
+        if let Some(inbox) = inbox
+            && !threads.iter().any(|it| Arc::ptr_eq(it, &inbox))
+        {
+            threads.push(inbox);
+        }
+    }
+
+    /// The plugin on this thread, made if need be. `None` if it cannot be had.
+    pub(crate) fn instance(&self, scope: &Arc<Scope>) -> Option<Rc<Instance>> {
+        thread::with(|here| self.instance_here(here, scope))?
+    }
+
+    fn instance_here(&self, here: &Thread, scope: &Arc<Scope>) -> Option<Rc<Instance>> {
+        let found = |started: &mut Started| (started.instance.clone(), started.last_start);
+        let (old, last_start) = here.with_plugin(self.id, found);
+        if let Some(instance) = &old {
+            let failed = instance.vm.vm.has_failed();
+            if !failed && instance.config.is_closed() {
                 // A route's plugin, whose first filter is gone.
-                let old = worker.instance.take();
-                self.start_again(&mut worker, link, index);
-                let instance = worker.instance.clone();
-                drop(worker);
-                // It ends in the plugin, which may come back here.
-                drop(old);
-                return instance;
+                self.start_again(here, scope);
+                return here.with_plugin(self.id, |started| started.instance.clone());
             }
             let reload = failed && self.config.failure_policy == FailurePolicy::FailReload;
             if !reload {
-                return Some(instance.clone());
+                return old;
             }
         }
-        let again = worker.last_start.is_some();
+        let again = last_start.is_some();
         let now = Instant::now();
-        let waits = worker
-            .last_start
-            .is_some_and(|last| now - last < self.config.reload_interval);
+        let waits = last_start.is_some_and(|last| now - last < self.config.reload_interval);
         if waits || (again && self.config.failure_policy != FailurePolicy::FailReload) {
-            return worker.instance.clone();
+            return old;
         }
-        if worker.instance.is_some() || again {
-            worker.last_start = Some(now);
+        if old.is_none() && !again {
+            self.start_with_others(here, scope);
+            return here.with_plugin(self.id, |started| started.instance.clone());
         }
-        let old = worker.instance.clone();
-        if self.start_again(&mut worker, link, index) && old.is_some() {
-            link.vm_metrics.reloaded(link);
+        here.with_plugin(self.id, |started| started.last_start = Some(now));
+        if self.start_again(here, scope) && old.is_some() {
+            scope.vm_metrics.reloaded(&scope.config);
         }
-        let instance = worker.instance.clone();
-        drop(worker);
-        drop(old);
-        instance
+        here.with_plugin(self.id, |started| started.instance.clone())
     }
 
-    /// Starts the plugin on a worker, instead of what is there. Says whether it did.
-    fn start_again(&self, worker: &mut Worker, link: &Arc<Link>, index: usize) -> bool {
-        match self.start_on_worker(link, index) {
+    /// Starts the plugin on this thread for the first time. With a new VM come all plugins that
+    /// share it, in the order of their configurations: what one does may be for another.
+    fn start_with_others(&self, here: &Thread, scope: &Arc<Scope>) {
+        let others = match here.live_vm(&self.vm_key) {
+            Some(_) => Vec::new(),
+            None => configured(&self.vm_key),
+        };
+        for (other, its_scope) in &others {
+            let is_here = |started: &mut Started| started.instance.is_some();
+            if !here.with_plugin(other.id, is_here) {
+                other.start_again(here, its_scope);
+            }
+        }
+        if !others.iter().any(|(other, _)| other.id == self.id) {
+            self.start_again(here, scope);
+        }
+    }
+
+    /// Starts the plugin on this thread, instead of what is there. Says whether it did.
+    fn start_again(&self, here: &Thread, scope: &Arc<Scope>) -> bool {
+        self.note_thread();
+        match self.start(scope) {
             Ok(instance) => {
-                worker.instance = Some(Arc::new(instance));
+                let instance = Some(Rc::new(instance));
+                let replace =
+                    |started: &mut Started| std::mem::replace(&mut started.instance, instance);
+                let old = here.with_plugin(self.id, replace);
+                // It ends in the plugin, which may come back here.
+                drop(old);
                 true
             }
             Err(error) => {
-                worker.last_start = Some(Instant::now());
+                here.with_plugin(self.id, |started| started.last_start = Some(Instant::now()));
+                let name = log_name(&self.config);
                 log(
                     LogLevel::Error,
-                    &format!(
-                        "Wasm plugin{} cannot start: {error}",
-                        log_name(&self.config)
-                    ),
+                    &format!("Wasm plugin{name} cannot start: {error}"),
                 );
                 false
             }
         }
     }
 
-    fn start_on_worker(&self, link: &Arc<Link>, index: usize) -> Result<Instance, String> {
-        let (vm, root) = if let Some(vm) = live_vm(index, &self.vm_key) {
-            let plugin = self.plugin(link, false, Weak::new());
-            let root = vm.shared.enter().add_plugin(&plugin)?;
-            (vm, root)
-        } else {
-            let (vm, root) = self.start_vm(link, false)?;
-            lock(&VMS).insert((index, self.vm_key), Arc::downgrade(&vm));
-            (vm, root)
+    /// On this thread, in a VM that others use or in a new one.
+    fn start(&self, scope: &Arc<Scope>) -> Result<Instance, String> {
+        let live = thread::with(|here| here.live_vm(&self.vm_key)).flatten();
+        let (vm, root) = match live {
+            Some(vm) => {
+                let root = vm.vm.add_plugin(&self.plugin(scope, Weak::new()))?;
+                (vm, root)
+            }
+            None => self.start_vm(scope)?,
         };
-        let link = link.clone();
-        Ok(Instance { vm, root, link })
+        let config = scope.config.clone();
+        Ok(Instance { vm, root, config })
     }
 
     /// The VM, and the plugin's root context in it.
-    fn start_vm(&self, link: &Arc<Link>, trial: bool) -> Result<(Arc<WorkerVm>, u32), String> {
+    fn start_vm(&self, scope: &Arc<Scope>) -> Result<(Rc<ThreadVm>, u32), String> {
         let counted = CountedVm::new();
-        let plugin = self.plugin(link, trial, Arc::downgrade(&counted));
-        let shared = SharedVm::start(&self.program, &self.settings, &plugin)?;
-        link.vm_metrics.created(link);
-        let vm = Arc::new(WorkerVm {
-            shared,
-            _counted: counted,
-        });
-        let root = vm.shared.enter().add_plugin(&plugin)?;
+        let plugin = self.plugin(scope, Arc::downgrade(&counted));
+        let vm = Vm::start(&self.program, &self.settings, &plugin)?;
+        scope.vm_metrics.created(&scope.config);
+        let vm = Rc::new(ThreadVm::new(vm, counted));
+        // A tick may come before the plugin is there, and others may share it from now on.
+        thread::with(|here| here.insert_vm(self.vm_key, &vm));
+        let root = vm.vm.add_plugin(&plugin)?;
         Ok((vm, root))
     }
 
-    fn plugin(&self, link: &Arc<Link>, trial: bool, vm: Weak<CountedVm>) -> Arc<Plugin> {
+    fn plugin(&self, scope: &Arc<Scope>, vm: Weak<CountedVm>) -> Rc<Plugin> {
         let config = &self.config;
-        Arc::new(Plugin {
+        Rc::new(Plugin {
             name: config.name.clone(),
             root_id: config.root_id.clone(),
             configuration: config.configuration.clone(),
@@ -233,19 +238,34 @@ impl WasmPlugin {
             log_prefix: log_name(config),
             root_log_prefix: root_log_name(config),
             proxy: Box::new(EnvoyProxy {
-                link: link.clone(),
-                trial,
+                scope: scope.clone(),
+                inbox: thread::with(|here| here.inbox.clone()).unwrap_or_default(),
                 vm,
                 name: log_name(config),
             }),
         })
     }
 
-    /// Ends the plugin in all VMs, once its streams have ended.
-    pub(super) fn close(&self) {
-        for worker in &self.workers {
-            let instance = lock(worker).instance.take();
-            drop(instance);
+    /// Has those that share its VM start it with theirs.
+    pub(crate) fn note_configured(self: &Arc<Self>, scope: &Arc<Scope>) {
+        let mut configured = lock(&CONFIGURED);
+        configured.retain(|it| it.0.strong_count() > 0);
+        configured.push((Arc::downgrade(self), Arc::downgrade(scope)));
+    }
+
+    /// Ends the plugin on all threads, once its streams have ended: at once on this one.
+    pub(crate) fn close(&self) {
+        for inbox in std::mem::take(&mut *lock(&self.threads)) {
+            let removed = thread::with(|here| {
+                let is_here = Arc::ptr_eq(&here.inbox, &inbox);
+                if is_here {
+                    here.remove(self.id);
+                }
+                is_here
+            });
+            if removed != Some(true) {
+                inbox.post(Message::Remove(self.id));
+            }
         }
     }
 }
@@ -263,13 +283,6 @@ fn root_log_name(config: &PluginConfig) -> String {
 fn after_spaces(words: &[&str]) -> String {
     let words = words.iter().filter(|it| !it.is_empty());
     words.flat_map(|it| [" ", it]).collect()
-}
-
-fn live_vm(worker: usize, key: &Hash32) -> Option<Arc<WorkerVm>> {
-    let mut vms = lock(&VMS);
-    vms.retain(|_, vm| vm.strong_count() > 0);
-    let vm = vms.get(&(worker, *key))?.upgrade()?;
-    (!vm.shared.has_failed()).then_some(vm)
 }
 
 fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String> {
@@ -296,7 +309,7 @@ fn program(code: &[u8], allow_precompiled: bool) -> Result<Arc<Program>, String>
 
 /// What makes two plugins share a VM. Each part goes in with its length, and each list with
 /// its own.
-fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
+fn vm_key(settings: &VmSettings, code: &[u8]) -> VmKey {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update((part.len() as u64).to_le_bytes());
@@ -322,43 +335,16 @@ fn vm_key(settings: &VmSettings, code: &[u8]) -> Hash32 {
     hash.finalize().into()
 }
 
-/// A filter's configuration: what `config_new` hands to Envoy.
-pub(super) struct FilterConfig {
-    pub(super) link: Arc<Link>,
-    pub(super) plugin: Arc<WasmPlugin>,
-}
+/// The plugins of all filters, in the order of their configurations.
+static CONFIGURED: Mutex<Vec<(Weak<WasmPlugin>, Weak<Scope>)>> = Mutex::new(Vec::new());
 
-impl Drop for FilterConfig {
-    fn drop(&mut self) {
-        self.plugin.close();
-        self.link.close();
-    }
-}
-
-/// A route's own plugin: what `per_route_config_new` hands to Envoy. It has no metrics
-/// and no scheduler of its own, and starts with the filter's when it is first needed.
-pub(super) struct RouteConfig {
-    pub(super) plugin: Arc<WasmPlugin>,
-}
-
-/// How many there are: without any, streams need not ask Envoy for theirs.
-static ROUTE_CONFIGS: AtomicUsize = AtomicUsize::new(0);
-
-impl RouteConfig {
-    pub(super) fn new(plugin: WasmPlugin) -> Self {
-        ROUTE_CONFIGS.fetch_add(1, Ordering::Relaxed);
-        let plugin = Arc::new(plugin);
-        Self { plugin }
-    }
-
-    pub(super) fn exist() -> bool {
-        ROUTE_CONFIGS.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for RouteConfig {
-    fn drop(&mut self) {
-        ROUTE_CONFIGS.fetch_sub(1, Ordering::Relaxed);
-        self.plugin.close();
-    }
+/// Those that share a VM.
+fn configured(key: &VmKey) -> Vec<(Arc<WasmPlugin>, Arc<Scope>)> {
+    let all = lock(&CONFIGURED);
+    let there = |it: &(Weak<WasmPlugin>, Weak<Scope>)| Some((it.0.upgrade()?, it.1.upgrade()?));
+    let mut found: Vec<_> = all.iter().filter_map(there).collect();
+    // What is dropped here may be the last of it.
+    drop(all);
+    found.retain(|(plugin, scope)| plugin.vm_key == *key && !scope.config.is_closed());
+    found
 }

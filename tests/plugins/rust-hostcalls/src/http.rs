@@ -95,7 +95,7 @@ impl HttpContext for Filter {
             "metrics" => self.count(),
             "shared" => return self.shared_data(),
             "queue" => self.queues(),
-            "tick" => {
+            "tick" if self.what.is_empty() => {
                 let (ticks, _) = self.get_shared_data(crate::root::TICKS);
                 return self.reply(&show_option(ticks));
             }

@@ -55,6 +55,10 @@ impl RootContext for Root {
             }
             "queue" => self.queue = self.register_shared_queue(QUEUE),
             "tick" => self.set_tick_period(Duration::from_millis(30)),
+            "configure-callout" => {
+                let sent = groups::call_out(self, "upstream", "/see", Duration::from_secs(5));
+                assert!(sent, "calls out while it is configured");
+            }
             "tick-callout" => self.set_tick_period(Duration::from_millis(50)),
             _ => {}
         }
