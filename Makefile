@@ -68,11 +68,13 @@ test-envoy: setup plugins module target/envoy-venv/ready
 
 # Hostile input: each of the fuzzer's targets for a while. Some: make fuzz SECONDS=600 TARGETS=load
 fuzz: SECONDS = 60
-fuzz: TARGETS = load bytes code names
+fuzz: TARGETS = load bytes differential code names hostcalls configuration
 fuzz: setup
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	for target in $(TARGETS); do \
-	  RUSTC_BOOTSTRAP=1 cargo fuzz run -O --sanitizer none --target-dir target/fuzz $$target -- \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run -O --sanitizer none --target-dir target/fuzz $$target \
+	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(SECONDS) -rss_limit_mb=0 -timeout=30 -print_final_stats=1 || exit 1; \
 	done
 

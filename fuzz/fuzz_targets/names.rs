@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::names(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::names(data));

@@ -1,39 +1,20 @@
-//! What the fuzzer's targets do with their input. Each ends in an answer or an error, within
-//! limits of time and memory; anything else is a find.
-//!
-//! | target | input |
-//! |---|---|
-//! | `load` | what wasm-smith makes a valid module of: loaded, linked and called |
-//! | `bytes` | a module as it is: the same |
-//! | `code` | changes to compiled code of a right module: refused, or right |
-//! | `names` | a function's name, in a backtrace |
+//! Targets `load` and `bytes`: modules within their limits of time and memory.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use rust_wasm::{Code, FunctionType, Module, Options, Source, Type, Value, Vm};
+use rust_wasm::{Code, FunctionType, Module, Options, Type, Value, Vm};
 use wasm_smith::{Config, Module as Smith};
 
-/// What admission promises for a load, in CPU time of this process; the fuzzer's instrumentation
-/// of the compiler takes several times as long.
-const SLOWDOWN: f64 = 10.0;
+use crate::{SLOWDOWN, cpu_seconds};
+
+/// What admission promises for a load, in CPU time of this process.
 const SECONDS_PER_BYTE: f64 = 10e-6;
 const MIN_SECONDS: f64 = 0.2;
 
 /// What admission promises in memory, and what the process and the fuzzer have besides.
 const BYTES_PER_BYTE: usize = 300;
 const MIN_BYTES: usize = 128 << 20;
-
-fn cpu_seconds() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: plain call with a valid place.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
 
 /// The most memory that the process has had, in bytes.
 fn peak() -> usize {
@@ -154,84 +135,4 @@ pub fn bytes(data: &[u8]) {
     let mut names: Vec<String> = (0..40).map(|it| it.to_string()).collect();
     names.extend(["", "f", "run"].map(String::from));
     run(&module, &names);
-}
-
-/// The module whose code is changed, as bytecode and as code.
-fn right_module() -> &'static (Vec<u8>, Vec<u8>) {
-    static RIGHT: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
-    RIGHT.get_or_init(|| {
-        // (func (export "f") (result i32) (i32.const 7))
-        let bytecode =
-            b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
-            \x0a\x06\x01\x04\0\x41\x07\x0b"
-                .to_vec();
-        let module = Module::compile(&bytecode).expect("it is right");
-        let code = module.serialize().expect("it was compiled");
-        (bytecode, code)
-    })
-}
-
-/// Target `code`: pairs of a place and a value, of which each changes one byte.
-pub fn code(data: &[u8]) {
-    let (bytecode, right) = right_module();
-    let mut changed = right.clone();
-    for change in data.chunks_exact(4) {
-        let place = u32::from_le_bytes([change[0], change[1], change[2], 0]) as usize;
-        let place = place % changed.len();
-        changed[place] ^= change[3];
-    }
-    let source = Source {
-        bytecode,
-        precompiled: &changed,
-        ..Source::default()
-    };
-    let module = Module::load(source, &Options::default()).expect("it can be compiled");
-    assert!(!module.is_precompiled() || changed == *right);
-    let alone = Source {
-        precompiled: &changed,
-        ..Source::default()
-    };
-    match Module::load(alone, &Options::default()) {
-        Ok(_) => assert!(changed == *right),
-        Err(error) => assert_eq!(error.code(), Code::Incompatible, "{error}"),
-    }
-}
-
-/// Target `names`.
-pub fn names(data: &[u8]) {
-    // (func (export "f") unreachable), with this name for the function.
-    let leb128 = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number > 127 {
-            bytes.push(u8::try_from(number & 127).unwrap_or(0) | 128);
-            number >>= 7;
-        }
-        bytes.push(u8::try_from(number).unwrap_or(0));
-        bytes
-    };
-    let name = [leb128(data.len()), data.to_vec()].concat();
-    let functions = [vec![1, 0], name].concat();
-    let functions = [vec![1], leb128(functions.len()), functions].concat();
-    let section = [b"\x04name".to_vec(), functions].concat();
-    let bytecode = [
-        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
-            \x0a\x05\x01\x03\0\0\x0b"
-            .to_vec(),
-        vec![0],
-        leb128(section.len()),
-        section,
-    ]
-    .concat();
-    let Ok(module) = Module::compile(&bytecode) else {
-        return; // it is no UTF-8
-    };
-    let vm = Vm::new(&module, &Options::default()).expect("a VM");
-    vm.link("fuzzed").expect("no imports");
-    let ty = FunctionType::new([], []);
-    let func = vm.func("f", &ty).expect("its type").expect("exported");
-    let before = cpu_seconds();
-    let error = vm.call(func, &mut []).expect_err("it traps");
-    let took = cpu_seconds() - before;
-    assert!(took < 0.005 * SLOWDOWN, "{took} s");
-    assert!(error.backtrace().len() <= 17 << 10);
 }
