@@ -124,20 +124,37 @@ pub trait Metric {
     fn value(&self) -> u64;
 }
 
+/// Hears of nothing.
+struct Nobody;
+
+impl QueueListener for Nobody {
+    fn is_reachable(&self) -> bool {
+        false
+    }
+
+    fn item_ready(&self, _: u32) {}
+}
+
 /// The proxy as one plugin sees it on one thread, outside of any stream. Called on the VM's
-/// thread.
+/// thread. What has a default, a proxy may be without: its plugins are told `Unimplemented`.
 pub trait Proxy {
     /// Writes to the proxy's log.
     fn log(&self, level: LogLevel, message: &str);
     /// The least level that is logged, as a number; above all levels: none is.
     fn log_level(&self) -> u32;
     /// A property that does not depend on a stream.
-    fn property(&self, path: &[&[u8]]) -> Option<Vec<u8>>;
+    fn property(&self, path: &[&[u8]]) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
     /// Makes or finds the metric of that name.
     ///
     /// # Errors
     /// If the proxy cannot.
-    fn define_metric(&self, kind: MetricKind, name: &[u8]) -> HostResult<Rc<dyn Metric>>;
+    fn define_metric(&self, kind: MetricKind, name: &[u8]) -> HostResult<Rc<dyn Metric>> {
+        let _ = (kind, name);
+        Err(Status::Unimplemented)
+    }
     /// Opens a call; what arrives goes to [`crate::Vm::call_event`], not from within
     /// this call. `end`: the request is complete.
     ///
@@ -149,19 +166,33 @@ pub trait Proxy {
         token: u32,
         request: &HttpRequest<'_>,
         end: bool,
-    ) -> HostResult;
+    ) -> HostResult {
+        let _ = (from, token, request, end);
+        Err(Status::Unimplemented)
+    }
     /// Sends more of a request.
     ///
     /// # Errors
     /// If it cannot be sent.
-    fn send_on_call(&self, from: RootId, token: u32, data: &[u8], end: bool) -> HostResult;
+    fn send_on_call(&self, from: RootId, token: u32, data: &[u8], end: bool) -> HostResult {
+        let _ = (from, token, data, end);
+        Err(Status::Unimplemented)
+    }
     /// Gives up a call, if it has not ended.
-    fn reset_call(&self, from: RootId, token: u32);
+    fn reset_call(&self, from: RootId, token: u32) {
+        let _ = (from, token);
+    }
     /// Has [`crate::Vm::tick`] called at this interval, or no more if it is 0.
-    fn set_tick_period(&self, root: RootId, period: Duration);
+    fn set_tick_period(&self, root: RootId, period: Duration) {
+        let _ = (root, period);
+    }
     /// The root context, as one that listens to queues.
-    fn queue_listener(&self, root: RootId) -> Arc<dyn QueueListener>;
-    /// The VM has failed, and is not called any more; `error` is what happened, with the plugin's backtrace.
+    fn queue_listener(&self, root: RootId) -> Arc<dyn QueueListener> {
+        let _ = root;
+        Arc::new(Nobody)
+    }
+    /// The VM has failed, and is not called any more; `error` is what happened, with the plugin's
+    /// backtrace.
     fn vm_failed(&self, vm: VmId, error: &str);
     /// The VM's memory has grown by so many bytes.
     fn memory_grown(&self, bytes: usize) {
@@ -169,7 +200,8 @@ pub trait Proxy {
     }
 }
 
-/// One HTTP stream, on the VM's thread.
+/// One HTTP stream, on the VM's thread. What has a default, a proxy may be without, as in
+/// [`Proxy`].
 ///
 /// Slices that it returns live until the stream is changed or its callback ends.
 pub trait Stream {
@@ -196,27 +228,44 @@ pub trait Stream {
     fn remove_header(&self, map: MapType, name: &[u8]) -> HostResult;
 
     /// Bytes of body that the plugin can see now.
-    fn body_size(&self, direction: Direction) -> usize;
+    fn body_size(&self, direction: Direction) -> usize {
+        let _ = direction;
+        0
+    }
     /// Copies from the body; the range lies within [`Stream::body_size`].
-    fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]);
+    fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]) {
+        let _ = (direction, start, out);
+    }
     /// Replaces the first `remove` bytes.
     ///
     /// # Errors
     /// If the body cannot be changed now.
-    fn replace_body(&self, direction: Direction, remove: usize, data: &[u8]) -> HostResult;
+    fn replace_body(&self, direction: Direction, remove: usize, data: &[u8]) -> HostResult {
+        let _ = (direction, remove, data);
+        Err(Status::Unimplemented)
+    }
     /// Appends to the body.
     ///
     /// # Errors
     /// If the body cannot be changed now.
-    fn append_body(&self, direction: Direction, data: &[u8]) -> HostResult;
+    fn append_body(&self, direction: Direction, data: &[u8]) -> HostResult {
+        let _ = (direction, data);
+        Err(Status::Unimplemented)
+    }
 
     /// A property of the stream.
-    fn property(&self, path: &[&[u8]]) -> Option<Cow<'_, [u8]>>;
+    fn property(&self, path: &[&[u8]]) -> Option<Cow<'_, [u8]>> {
+        let _ = path;
+        None
+    }
     /// Sets a property.
     ///
     /// # Errors
     /// If the proxy cannot.
-    fn set_property(&self, path: &[u8], value: &[u8]) -> HostResult;
+    fn set_property(&self, path: &[u8], value: &[u8]) -> HostResult {
+        let _ = (path, value);
+        Err(Status::Unimplemented)
+    }
     /// Makes one of the proxy's own objects from `value`, for its filters to read.
     ///
     /// # Errors
@@ -226,7 +275,7 @@ pub trait Stream {
         Err(Status::Unimplemented)
     }
     /// Has the route chosen again.
-    fn clear_route_cache(&self);
+    fn clear_route_cache(&self) {}
     /// Whether it is too late for calls of its own.
     fn is_ending(&self) -> bool {
         false
@@ -235,14 +284,22 @@ pub trait Stream {
     ///
     /// # Errors
     /// If it cannot be opened.
-    fn open_call(&self, token: u32, request: &HttpRequest<'_>, end: bool) -> HostResult;
+    fn open_call(&self, token: u32, request: &HttpRequest<'_>, end: bool) -> HostResult {
+        let _ = (token, request, end);
+        Err(Status::Unimplemented)
+    }
     /// Sends more of a request.
     ///
     /// # Errors
     /// If it cannot be sent.
-    fn send_on_call(&self, token: u32, data: &[u8], end: bool) -> HostResult;
+    fn send_on_call(&self, token: u32, data: &[u8], end: bool) -> HostResult {
+        let _ = (token, data, end);
+        Err(Status::Unimplemented)
+    }
     /// Gives up a call, if it has not ended.
-    fn reset_call(&self, token: u32);
+    fn reset_call(&self, token: u32) {
+        let _ = token;
+    }
     /// Chooses the upstream host.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 fresh VM for the next request, precompiled code for this engine."""
 
 import shutil
+import subprocess
 import threading
 import time
 import tomllib
@@ -214,3 +215,19 @@ def test_a_busy_worker_holds_up_nobody_else(start):
     assert not statuses and slowest < 1, slowest
     busy.join()
     assert statuses == [503]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (b"no module", "magic header not detected"),
+        (b"\0asm\1\0\0\0", "missing or unknown Proxy-Wasm ABI version"),
+    ],
+)
+def test_the_demo_says_in_a_line_what_is_wrong_with_a_plugin(engine, tmp_path, code, reason):
+    file = tmp_path / "plugin.wasm"
+    file.write_bytes(code)
+    demo = subprocess.run([ROOT / "tools/demo", file], capture_output=True, text=True)
+    assert demo.returncode == 1
+    assert demo.stderr.count("\n") == 1 and reason in demo.stderr
+    assert demo.stderr.startswith(f"{file}: ")
