@@ -4,7 +4,7 @@ from envoy import Plugin
 
 GROUPS = (
     "headers body trailers local callout properties metrics shared queue tick tick-callout"
-    " logging life grpc foreign late-callout late"
+    " logging life grpc foreign late-callout late local-seen"
 )
 # All that the plugin needs for its start and a request, but not proxy_get_property, and of
 # the response's callbacks none.

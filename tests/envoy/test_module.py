@@ -231,3 +231,11 @@ def test_the_demo_says_in_a_line_what_is_wrong_with_a_plugin(engine, tmp_path, c
     assert demo.returncode == 1
     assert demo.stderr.count("\n") == 1 and reason in demo.stderr
     assert demo.stderr.startswith(f"{file}: ")
+
+
+def test_trailers_that_cannot_be_added_fail_no_plugin(start):
+    proxy = start(Plugin("add", "add-trailer"))
+    for _ in range(3):
+        assert proxy.send("add", Request("/see", [], b"body")).status == 200
+    log = proxy.envoy.log()
+    assert log.count("left out the header x-new: the message has no trailers") == 1

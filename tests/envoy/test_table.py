@@ -318,6 +318,14 @@ def test_queue(proxy):
     assert proxy.log("queue", 2)[0] == "info resolved: false, own: false"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_plugins_own_response_in_its_callbacks(proxy, method):
+    response = proxy.send("local-seen", Request("/see", method=method), 2)
+    assert response.status == 403 and response.all("x-reason") == ["no"]
+    lines = proxy.log("local-seen", 3 if method == "HEAD" else 4)
+    assert any("end: true" in line for line in lines)
+
+
 def test_ticks(proxy):
     """Five ticks in every VM, then the plugin stops its timer."""
 

@@ -249,6 +249,13 @@ impl Filter {
         }
     }
 
+    fn is_head(&self) -> bool {
+        let method = self
+            .envoy
+            .header(abi::HeaderType::RequestHeader, b":method");
+        method == Some(b"HEAD")
+    }
+
     fn is_grpc(&self) -> bool {
         let content_type = self
             .envoy
@@ -270,8 +277,10 @@ impl Filter {
             self.local.replace(Some(reply.clone()));
             let vm = active.vm();
             let (headers, size) = (reply.header_count(), reply.body_size());
-            vm.headers(active.context, Direction::Response, headers, size == 0);
-            if size > 0 {
+            // Envoy sends no body in answer to HEAD.
+            let has_body = size > 0 && !self.is_head();
+            vm.headers(active.context, Direction::Response, headers, !has_body);
+            if has_body {
                 vm.body(active.context, Direction::Response, size, true);
             }
             self.local.replace(None);

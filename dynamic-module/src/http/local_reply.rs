@@ -87,6 +87,10 @@ impl LocalReply {
         response
     }
 
+    pub(crate) fn status(&self) -> u32 {
+        self.response.borrow().status
+    }
+
     pub(crate) fn header_count(&self) -> u32 {
         u32::try_from(self.response.borrow().headers.len()).unwrap_or(u32::MAX)
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::envoy::abi::{HeaderType, MetadataSource};
 use crate::http::filter::Filter;
+use proxy_wasm_host::abi::MapType;
 use proxy_wasm_host::{encode_pairs, grpc};
 
 /// Where `set_property` puts values, as Envoy's Wasm filter does.
@@ -100,6 +101,10 @@ pub(crate) fn get<'a>(filter: &'a Filter, path: &[&[u8]]) -> Option<Cow<'a, [u8]
         [b"request", b"headers_bytes"] => number(map_size(filter, HeaderType::RequestHeader)),
         [b"response", b"headers_bytes"] => number(map_size(filter, HeaderType::ResponseHeader)),
         [b"response", b"grpc_status"] => grpc_status(filter),
+        // While the plugin's callbacks see its own response, Envoy does not have it yet.
+        [b"response", b"code"] if let Some(local) = filter.local_map(MapType::ResponseHeaders) => {
+            number(local.status().into())
+        }
         [b"request", b"time"] => number(filter.times.start),
         [b"request", b"duration"] => number(filter.times.complete.get()?),
         [b"request", b"size"] => {
@@ -244,6 +249,13 @@ fn joined<'a>(pairs: &[(&'a [u8], &'a [u8])]) -> Vec<(&'a [u8], Cow<'a, [u8]>)> 
 /// From trailers or headers, or what stands for the HTTP status.
 fn grpc_status<'a>(filter: &Filter) -> Option<Cow<'a, [u8]>> {
     let envoy = filter.envoy();
+    if let Some(local) = filter.local_map(MapType::ResponseHeaders) {
+        let status = match local.header(b"grpc-status") {
+            Some(text) => grpc::parse_status(&text),
+            None => grpc::status_of_http(local.status().into()),
+        };
+        return Some(Cow::Owned(i64::from(status).to_le_bytes().to_vec()));
+    }
     let said = [HeaderType::ResponseTrailer, HeaderType::ResponseHeader]
         .into_iter()
         .find_map(|map| envoy.header(map, b"grpc-status"));

@@ -41,11 +41,11 @@ impl Stream for Filter {
             return Ok(());
         }
         if value.is_empty() {
-            left_out(name);
+            left_out(name, "its value is empty");
             return done(self.has_map(map));
         }
-        let map = header_type(map).ok_or(Status::BadArgument)?;
-        done(self.envoy().add_header(map, name, value))
+        let to = header_type(map).ok_or(Status::BadArgument)?;
+        done(self.envoy().add_header(to, name, value) || leaves_out_trailer(map, name))
     }
 
     fn set_header(&self, map: MapType, name: &[u8], value: &[u8]) -> HostResult {
@@ -54,11 +54,11 @@ impl Stream for Filter {
             return Ok(());
         }
         if value.is_empty() {
-            left_out(name);
+            left_out(name, "its value is empty");
             return self.remove_header(map, name);
         }
-        let map = header_type(map).ok_or(Status::BadArgument)?;
-        done(self.envoy().set_header(map, name, value))
+        let to = header_type(map).ok_or(Status::BadArgument)?;
+        done(self.envoy().set_header(to, name, value) || leaves_out_trailer(map, name))
     }
 
     fn remove_header(&self, map: MapType, name: &[u8]) -> HostResult {
@@ -187,6 +187,17 @@ impl Filter {
     }
 }
 
+/// Where Envoy's ABI has no way to begin the trailers of a message that has none, they are left
+/// out. To say that to the plugin would be right, but SDKs panic at it, and all later streams would
+/// pay for that.
+fn leaves_out_trailer(map: MapType, name: &[u8]) -> bool {
+    let is_trailer = matches!(map, MapType::RequestTrailers | MapType::ResponseTrailers);
+    if is_trailer {
+        left_out(name, "the message has no trailers");
+    }
+    is_trailer
+}
+
 fn done(done: bool) -> HostResult {
     if done {
         Ok(())
@@ -195,12 +206,12 @@ fn done(done: bool) -> HostResult {
     }
 }
 
-/// Says once that Envoy's ABI takes an empty value for no header.
-fn left_out(name: &[u8]) {
+/// Says once, of the first header, what Envoy's ABI cannot do.
+fn left_out(name: &[u8], because: &str) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         let name = String::from_utf8_lossy(name);
-        let message = format!("rust_wasm_module: left out the header {name}, whose value is empty");
+        let message = format!("rust_wasm_module: left out the header {name}: {because}");
         log(LogLevel::Warn, &message);
     });
 }

@@ -77,6 +77,10 @@ impl HttpContext for Filter {
                 self.send_http_response(204, vec![], None);
                 return Action::Pause;
             }
+            "local-seen" => {
+                self.send_http_response(403, vec![("x-reason", "no")], Some(b"refused\n"));
+                return Action::Pause;
+            }
             "callout" => {
                 let cluster = self.header_of_request("x-cluster");
                 let path = self.header_of_request("x-path");
@@ -158,6 +162,10 @@ impl HttpContext for Filter {
                 return Action::Pause;
             }
             "properties" => self.log_properties("response.code|response.headers.x-upstream"),
+            "local-seen" => {
+                info!("{count} headers, end: {end}");
+                self.log_properties("response.code|response.grpc_status");
+            }
             "bench" => self.add_http_response_header("x-plugin", "bench"),
             _ => {}
         }
@@ -175,6 +183,14 @@ impl HttpContext for Filter {
                     self.set_http_response_body(start, size, value);
                 };
                 change_body(what, size, end, read, write)
+            }
+            _ if self.group == "local-seen" => {
+                info!("{size} bytes, end: {end}");
+                Action::Continue
+            }
+            _ if self.group == "add-trailer" && end => {
+                self.add_http_response_trailer("x-new", "1");
+                Action::Continue
             }
             _ => Action::Continue,
         }
