@@ -1,6 +1,6 @@
 # The one entry. `make test` and `make lint` are all of CI.
 .DELETE_ON_ERROR:
-.PHONY: all setup plugins bench staticlib headless module test test-aarch64 test-envoy fuzz demo bench-envoy lint format clean
+.PHONY: all setup plugins bench staticlib headless module test test-aarch64 test-envoy churn fuzz demo bench-envoy lint format clean
 # What is listed first comes first, setup above all. Cargo uses every core by itself.
 .NOTPARALLEL:
 all: staticlib
@@ -65,6 +65,11 @@ test-aarch64: setup
 # The same requests to this runtime and to V8 in one stock Envoy.
 test-envoy: setup plugins module target/envoy-venv/ready
 	PYTHONDONTWRITEBYTECODE=1 target/envoy-venv/bin/pytest -c tests/envoy/pytest.ini tests/envoy
+
+# Requests, updates, traps and clients that leave, all at once, in a stock Envoy.
+churn: SECONDS = 300
+churn: setup plugins module target/envoy-venv/ready
+	CHURN_SECONDS=$(SECONDS) PYTHONDONTWRITEBYTECODE=1 target/envoy-venv/bin/pytest -s -c tests/envoy/pytest.ini tests/envoy/test_churn.py
 
 # Hostile input: each of the fuzzer's targets for a while. Some: make fuzz SECONDS=600 TARGETS=load
 fuzz: SECONDS = 60
