@@ -58,8 +58,8 @@ test: PACKAGES = --workspace
 test: setup plugins staticlib headless target/envoy-venv/ready
 	tools/test
 
-# The tests of the runtime and of the C ABI for AArch64, under an emulator.
-test-aarch64: setup
+# The tests of the runtime, of the C ABI and of the adaptor for AArch64, under an emulator.
+test-aarch64: setup plugins
 	tools/test-aarch64
 
 # The same requests to this runtime and to V8 in one stock Envoy.
