@@ -1,4 +1,5 @@
-//! Operations on large parts of a memory, in pieces: a deadline counts between two of them.
+//! Operations on large parts of a memory, in pieces: a deadline or a termination counts between
+//! two of them.
 
 use wasmer_vm::VMContext;
 use wasmer_vm::libcalls::{wasmer_vm_memory32_copy, wasmer_vm_memory32_fill};

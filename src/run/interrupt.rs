@@ -5,13 +5,14 @@
 //! so it lies in the instance's own memory, one load away; there are several of it, for the
 //! reason given in `checks`. Nothing is shared between VMs, and no signal is used.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::load::flags::FLAGS;
 use crate::run::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering,
-    PoisonError, fence, process_wide,
+    Arc, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError,
+    fence, process_wide,
 };
 use crate::run::ticks;
 
@@ -31,8 +32,6 @@ pub(crate) struct FlagGlobal(pub(crate) AtomicU32);
 pub(crate) struct Interrupt {
     terminated: AtomicBool,
     flag: Mutex<Flag>,
-    /// The address of the instance, or 0 while there is none.
-    instance: AtomicUsize,
     /// The watchdog's tick at which to stop the running call.
     deadline: AtomicU64,
     /// That at which it last stopped one.
@@ -61,7 +60,6 @@ impl Interrupt {
         Self {
             terminated: AtomicBool::new(false),
             flag: Mutex::new(Flag(std::ptr::null())),
-            instance: AtomicUsize::new(0),
             deadline: AtomicU64::new(IDLE),
             fired_at: AtomicU64::new(0),
         }
@@ -75,17 +73,18 @@ impl Interrupt {
     ///
     /// # Safety
     /// `flags` stay valid until [`Self::detach`].
-    pub(crate) unsafe fn attach(&self, flags: *const Flags, instance: usize) {
-        self.instance.store(instance, Ordering::Relaxed);
-        let mut guard = self.flag();
+    pub(crate) unsafe fn attach(this: &Arc<Self>, flags: *const Flags, instance: usize) {
+        instances().insert(instance, this.clone());
+        let mut guard = this.flag();
         *guard = Flag(flags);
-        if self.is_terminated() {
+        if this.is_terminated() {
             guard.set(1);
         }
     }
 
-    pub(crate) fn detach(&self) {
-        self.instance.store(0, Ordering::Relaxed);
+    /// Before that instance goes.
+    pub(crate) fn detach(&self, instance: usize) {
+        instances().remove(&instance);
         *self.flag() = Flag(std::ptr::null());
     }
 
@@ -243,11 +242,18 @@ pub(crate) fn tick(idle_ticks: &mut u32, before_sleep: u32) {
     *idle_ticks = 0;
 }
 
-/// Whether an instance with a deadline is to stop. It is searched for among all of them.
+process_wide! {
+    /// All instances, by their addresses: for what knows only that of the one that runs.
+    static INSTANCES: Mutex<BTreeMap<usize, Arc<Interrupt>>> = Mutex::new(BTreeMap::new());
+}
+
+fn instances() -> MutexGuard<'static, BTreeMap<usize, Arc<Interrupt>>> {
+    INSTANCES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an instance is to stop.
 pub(crate) fn is_due(instance: usize) -> bool {
-    let state = WATCHDOG.lock();
-    let mut watched = state.watched.iter();
-    let interrupt = watched.find(|it| it.instance.load(Ordering::Relaxed) == instance);
+    let interrupt = instances().get(&instance).cloned();
     interrupt.is_some_and(|it| it.has_fired() || it.is_terminated())
 }
 

@@ -8,6 +8,7 @@ use wasmer_types::FunctionType;
 use crate::error::{Code, Error, Result, contain, list};
 use crate::run::arch::{self, HostBinding};
 use crate::run::instance::Instance;
+use crate::run::interrupt::Interrupt;
 use crate::run::signals;
 use crate::run::vm::{Inner, Life, RawFunc, Vm};
 use crate::signature::{Wanted, check_host_type};
@@ -139,7 +140,7 @@ impl Inner {
         let flags = instance.interrupt_flags(&self.module);
         let instance = self.instance.get_or_init(|| instance);
         // SAFETY: detached when `self` is dropped, before the instance.
-        unsafe { self.interrupt.attach(flags, instance.vmctx().addr()) };
+        unsafe { Interrupt::attach(&self.interrupt, flags, instance.vmctx().addr()) };
 
         if let Some(start) = self.module.start() {
             let callee = instance.callee(&self.module, &self.bindings, start);

@@ -277,6 +277,8 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.interrupt.detach();
+        if let Some(instance) = self.instance.get() {
+            self.interrupt.detach(instance.vmctx().addr());
+        }
     }
 }

@@ -114,8 +114,9 @@ fn stays_flat(warm_up: u32, rounds: u32, action: impl Fn(u32)) {
     let before = (mappings(), resident());
     (0..rounds).for_each(&action);
     let after = (mappings(), resident());
+    // A leak would be one for each round; the C library's own, per thread, come and go.
     assert!(
-        after.0 < before.0 + 30,
+        after.0 < before.0 + 30.max(rounds as usize / 4),
         "mappings: {} to {}",
         before.0,
         after.0

@@ -135,6 +135,23 @@ fn one_large_operation_on_the_memory() {
 }
 
 #[test]
+fn a_termination_counts_in_a_large_operation_too() {
+    let text = guest(
+        "",
+        "(memory 16384)",
+        "(memory.fill (i32.const 0) (i32.const 1) (i32.const 0x40000000))",
+    );
+    let guest = Guest::of(&module(&text), &Options::default()).link();
+    let terminator = guest.vm().terminator();
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(5));
+        terminator.terminate();
+    });
+    guest.fails(Code::Interrupt, "run", &[]);
+    other.join().expect("ends");
+}
+
+#[test]
 fn large_operations_do_what_small_ones_do() {
     // 128 MiB and some, from 3 on.
     const LEN: u32 = (128 << 20) + 77;

@@ -2,7 +2,7 @@
 
 use loom::thread;
 
-use crate::run::interrupt::{FlagGlobal, Flags, Interrupt, tick, watch_here};
+use crate::run::interrupt::{FlagGlobal, Flags, Interrupt, is_due, tick, watch_here};
 use crate::run::sync::{Arc, AtomicU32, Ordering};
 
 /// A VM: its interrupt, and the flags that its code reads.
@@ -29,7 +29,11 @@ impl Vm {
 
     fn attach(&self) {
         // SAFETY: detached when dropped.
-        unsafe { self.interrupt.attach(&raw const *self.flags, 1) };
+        unsafe { Interrupt::attach(&self.interrupt, &raw const *self.flags, self.address()) };
+    }
+
+    fn address(&self) -> usize {
+        (&raw const *self.flags).addr()
     }
 
     fn is_flagged(&self) -> bool {
@@ -39,7 +43,7 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        self.interrupt.detach();
+        self.interrupt.detach(self.address());
     }
 }
 
@@ -143,6 +147,6 @@ fn a_termination_finds_the_instance_or_it_the_termination() {
         let terminator = thread::spawn(move || interrupt.terminate());
         vm.attach();
         terminator.join().expect("ends");
-        assert!(vm.is_flagged());
+        assert!(vm.is_flagged() && is_due(vm.address()));
     });
 }

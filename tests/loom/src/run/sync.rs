@@ -2,14 +2,12 @@
 
 pub(crate) use std::sync::PoisonError;
 
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 macro_rules! process_wide {
-    ($(static $name:ident: $ty:ty = $value:expr;)*) => {
-        loom::lazy_static! { $(static ref $name: $ty = $value;)* }
+    ($($(#[$doc:meta])* static $name:ident: $ty:ty = $value:expr;)*) => {
+        loom::lazy_static! { $($(#[$doc])* static ref $name: $ty = $value;)* }
     };
 }
 pub(crate) use process_wide;
