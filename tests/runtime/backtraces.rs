@@ -37,6 +37,21 @@ fn a_line_per_frame_with_index_offset_and_name() {
     }
 }
 
+/// What led there cannot be unwound from within a prologue.
+#[test]
+fn an_overflow_names_the_function_that_it_was_in() {
+    let guest = Guest::new(
+        r#"(module
+          (func $deeper (call $deeper) (call $deeper))
+          (func (export "outer") (call $deeper)))"#,
+    );
+    for _ in 0..3 {
+        let error = guest.fails(Code::Trap, "outer", &[]);
+        assert_eq!(error.message(), "wasm trap: call stack exhausted");
+        assert_eq!(names(error.backtrace()), ["deeper"]);
+    }
+}
+
 #[test]
 fn a_function_without_a_name_shows_its_index() {
     let text = r#"(module

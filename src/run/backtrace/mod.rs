@@ -9,10 +9,11 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::PoisonError;
 
 use ::backtrace::BacktraceFrame;
 use hashbrown::HashSet;
-use wasmer_compiler::get_trace_and_trapcode;
+use wasmer_compiler::{FRAME_INFO, get_trace_and_trapcode};
 use wasmer_types::{FrameInfo, TrapCode};
 use wasmer_vm::Trap;
 
@@ -55,7 +56,12 @@ impl Frames {
         };
         let all = backtrace.frames();
         let looked_at = all[..all.len().min(MAX_FRAMES)].to_vec();
-        let (frames, code) = Self::look_up(pc, signal_trap, looked_at, max);
+        let (mut frames, code) = Self::look_up(pc, signal_trap, looked_at, max);
+        if frames.shown.is_empty() && max > 0 {
+            // An overflow, which wasmer does not unwind from. Where it was is known all the same.
+            let known = FRAME_INFO.read().unwrap_or_else(PoisonError::into_inner);
+            frames.shown.extend(known.lookup_frame_info(pc));
+        }
         let code = match trap {
             Trap::Lib { trap_code, .. } => Some(*trap_code),
             Trap::UncaughtException { .. } => Some(TrapCode::UncaughtException),
