@@ -352,6 +352,11 @@ impl Filter {
         }
     }
 
+    /// Whether Envoy's filter is gone, or goes soon.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.active.get(), Some(Some(_))) && !self.is_listed.get()
+    }
+
     /// Ends the context.
     pub(crate) fn end(&self) {
         self.ending.set(true);

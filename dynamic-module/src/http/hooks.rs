@@ -162,7 +162,11 @@ pub(crate) fn with_filter<T: Copy>(
         Some(true) => open,
         _ => closed,
     };
-    guard(hook, after_panic, || body(filter))
+    guard(hook, after_panic, || match filter.has_ended() {
+        // By what was left for the thread.
+        true => closed,
+        false => body(filter),
+    })
 }
 
 const HEADERS: [HeadersStatus; 2] = [
